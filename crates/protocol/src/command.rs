@@ -1,0 +1,129 @@
+//! What a person does to the cluster. Commands are recorded; how one watches is not.
+
+use lab_base::Time;
+use serde::{Deserialize, Serialize};
+
+/// One change from outside the simulation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Command {
+    /// `kubectl apply -f -`: all that is right in the text is applied.
+    Apply {
+        /// Multi-document YAML.
+        yaml: String,
+    },
+    /// `kubectl delete KIND NAME -n NAMESPACE`.
+    Delete {
+        /// `Service`, `Pod`, ...
+        kind: String,
+        /// Its namespace; empty for Nodes and Namespaces.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// Something breaks, or is mended.
+    Fault(Fault),
+}
+
+/// A command in its place: the time of the run at which it takes effect, and its number among those of that time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Simulated time.
+    pub at: Time,
+    /// Rises by one from command to command.
+    pub seq: u64,
+    /// What is done.
+    pub command: Command,
+}
+
+/// Which Pod a fault means. A role stays right when the run is another (names differ, roles don't).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PodRef {
+    /// The Pod of this name.
+    Named {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+    },
+    /// The n-th living Pod (from 1, by creation) of a Deployment, resolved when the fault happens.
+    Nth {
+        /// Namespace.
+        namespace: String,
+        /// Name of the Deployment.
+        deployment: String,
+        /// From 1.
+        nth: u32,
+    },
+}
+
+/// Something that breaks, or is mended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fault {
+    /// SIGKILL to the container's main process; the network namespace stands, so clients are refused.
+    KillProcess {
+        /// Whose.
+        pod: PodRef,
+    },
+    /// `kubectl delete pod`: graceful, endpoint out and SIGTERM at the same moment.
+    DeletePod {
+        /// Which.
+        pod: PodRef,
+    },
+    /// The Pod is gone at once, address and all (`kubectl delete --force --grace-period=0` and a dead sandbox).
+    KillPod {
+        /// Which.
+        pod: PodRef,
+    },
+    /// The readiness probe begins to fail; the process goes on answering.
+    FailReadiness {
+        /// Which.
+        pod: PodRef,
+    },
+    /// The readiness probe succeeds again.
+    PassReadiness {
+        /// Which.
+        pod: PodRef,
+    },
+    /// The Pod's network cable is pulled.
+    CutPod {
+        /// Which.
+        pod: PodRef,
+    },
+    /// And plugged in again.
+    JoinPod {
+        /// Which.
+        pod: PodRef,
+    },
+    /// The node loses power: kubelet, kube-proxy, Pods and all.
+    PowerOff {
+        /// Which.
+        node: String,
+    },
+    /// It boots again.
+    PowerOn {
+        /// Which.
+        node: String,
+    },
+    /// The node's network cable is pulled; everything on it goes on.
+    CutNode {
+        /// Which.
+        node: String,
+    },
+    /// And plugged in again.
+    JoinNode {
+        /// Which.
+        node: String,
+    },
+    /// Test hook: the jump to a Service's chain is deleted from one node's rules, behind kube-proxy's back.
+    RemoveRule {
+        /// On which node.
+        node: String,
+        /// Namespace of the Service.
+        namespace: String,
+        /// Name of the Service.
+        service: String,
+    },
+}
