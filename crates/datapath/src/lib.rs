@@ -1,1 +1,29 @@
+//! The kernel's part of a Service: netfilter rules that are executed, and connection tracking.
+//!
+//! Nothing here knows Kubernetes. Rules are typed values; the walk over them and the text of
+//! `iptables-restore` come from the same values. Behaviour follows the Linux kernel (`net/netfilter`,
+//! `net/ipv4/netfilter`) and `iptables-extensions(8)`.
+//!
+//! Not here: fragments, ICMP, the raw and mangle tables, bridges, interfaces by name.
 #![forbid(unsafe_code)]
+
+mod conntrack;
+mod index;
+mod kernel;
+mod net;
+mod packet;
+mod recent;
+mod rules;
+mod ruleset;
+mod text;
+mod walk;
+
+pub use conntrack::{Conntrack, Entry as ConntrackEntry, State as ConntrackState, Timeouts};
+pub use kernel::{Kernel, KernelConfig, Opened, Share};
+pub use net::{Cidr, Net};
+pub use packet::{Entry, Flow, L4, Nat, OriginId, Verdict};
+pub use recent::{RecentLists, LIST_TOT};
+pub use rules::{ChainRef, CtStates, Hook, Match, Placed, Probability, Rule, Table, Target};
+pub use ruleset::{Base, OwnChain, Ruleset, Segment, SharedChain};
+pub use text::{iptables_restore, rule_text};
+pub use walk::TraceStep;

@@ -1,0 +1,119 @@
+//! Which rules of a shared chain a packet can meet at all, without walking the chain.
+
+use crate::{Flow, L4, Segment};
+use imbl::OrdMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What a rule asks for; `None`: anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    chain: u16,
+    port: Option<u16>,
+    proto: Option<L4>,
+    dst: Option<IpAddr>,
+}
+
+impl Key {
+    fn shape(self) -> usize {
+        usize::from(self.port.is_some())
+            | usize::from(self.proto.is_some()) << 1
+            | usize::from(self.dst.is_some()) << 2
+    }
+}
+
+/// A rule of a segment: slot and row.
+type At = (u32, u32);
+
+/// The segments' rules in shared chains, by what they ask for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Index {
+    rules: OrdMap<Key, Arc<[At]>>,
+    /// For each shared chain, how many rules of each shape; lookups of missing shapes are skipped.
+    shapes: Vec<[u32; 8]>,
+}
+
+impl Index {
+    fn keys(segment: &Segment) -> impl Iterator<Item = (Key, u32)> + '_ {
+        segment.shared().iter().flat_map(move |(chain, rows)| {
+            rows.iter().filter_map(move |row| {
+                let (proto, dst, port) = segment.rule(*row)?.selector();
+                Some((Key { chain: *chain, port, proto, dst }, *row))
+            })
+        })
+    }
+    pub(crate) fn add(&mut self, slot: u32, segment: &Segment) {
+        for (key, row) in Self::keys(segment) {
+            let chain = usize::from(key.chain);
+            if self.shapes.len() <= chain {
+                self.shapes.resize(chain + 1, [0; 8]);
+            }
+            self.shapes[chain][key.shape()] += 1;
+            let list = match self.rules.get(&key) {
+                Some(list) => list.iter().copied().chain([(slot, row)]).collect(),
+                None => Arc::from([(slot, row)]),
+            };
+            self.rules.insert(key, list);
+        }
+    }
+    pub(crate) fn remove(&mut self, slot: u32, segment: &Segment) {
+        for (key, row) in Self::keys(segment) {
+            self.shapes[usize::from(key.chain)][key.shape()] -= 1;
+            let left: Arc<[At]> =
+                self.rules.get(&key).into_iter().flat_map(|l| l.iter()).filter(|at| **at != (slot, row)).copied().collect();
+            if left.is_empty() { self.rules.remove(&key) } else { self.rules.insert(key, left) };
+        }
+    }
+    /// Rules of the chain that this packet can meet, in no order.
+    pub(crate) fn candidates(&self, chain: u16, flow: &Flow, out: &mut Vec<At>) {
+        let Some(shapes) = self.shapes.get(usize::from(chain)) else { return };
+        for (shape, count) in shapes.iter().enumerate() {
+            if *count == 0 {
+                continue;
+            }
+            let key = Key {
+                chain,
+                port: (shape & 1 != 0).then(|| flow.dst.port()),
+                proto: (shape & 2 != 0).then_some(flow.proto),
+                dst: (shape & 4 != 0).then(|| flow.dst.ip()),
+            };
+            if let Some(list) = self.rules.get(&key) {
+                out.extend(list.iter());
+            }
+        }
+    }
+}
+
+/// Where the segments' rules stand in the shared chains, were they walked one by one.
+#[derive(Debug, Default)]
+pub(crate) struct Ranks {
+    /// For each shared chain: by slot, how many rules of earlier segments; and how many in all.
+    chains: Vec<(Vec<u32>, u32)>,
+}
+
+impl Ranks {
+    pub(crate) fn new<'a>(
+        chains: usize,
+        slots: usize,
+        segments: impl Iterator<Item = (u32, &'a Arc<Segment>)>,
+    ) -> Ranks {
+        let mut ranks = vec![(vec![0; slots], 0); chains];
+        for (slot, segment) in segments {
+            for (chain, rows) in segment.shared() {
+                if let Some((before, total)) = ranks.get_mut(usize::from(*chain)) {
+                    before[slot as usize] = *total;
+                    *total += rows.len() as u32;
+                }
+            }
+        }
+        Ranks { chains: ranks }
+    }
+    /// How many rules the segments have in this chain.
+    pub(crate) fn total(&self, chain: u16) -> u32 {
+        self.chains.get(usize::from(chain)).map_or(0, |(_, total)| *total)
+    }
+    /// How many of them stand before the rules of this slot.
+    pub(crate) fn before(&self, chain: u16, slot: u32) -> u32 {
+        self.chains.get(usize::from(chain)).and_then(|(b, _)| b.get(slot as usize)).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,337 @@
+//! A whole set of rules, made of pieces that come and go.
+//!
+//! A [`Base`] holds the chains and rules that are always there. Everything else is in [`Segment`]s,
+//! each of which is replaced as one: its own chains, and its rules at the end of shared chains. Segments
+//! are ordered by key, so the same segments give the same rules whatever the order of changes.
+
+use crate::index::{Index, Ranks};
+use crate::{ChainRef, Hook, Match, Placed, Rule, Table, Target};
+use imbl::{OrdMap, Vector};
+use std::sync::{Arc, OnceLock};
+
+/// A chain that is always there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedChain {
+    /// Its table.
+    pub table: Table,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it is called; only for built-in chains.
+    pub hook: Option<Hook>,
+    /// Whether `iptables-restore` gets it. Built-in chains and the jumps in them are set up once, by hand.
+    pub printed: bool,
+}
+
+/// A chain of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnChain {
+    /// Its table.
+    pub table: Table,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+/// What is always there. Rules of `head` stand before those of the segments, rules of `tail` after.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Base {
+    /// The chains, in the order in which they are declared.
+    pub chains: Vec<SharedChain>,
+    /// Rules before all segments, in written order.
+    pub head: Vec<Placed>,
+    /// Rules after all segments, in written order.
+    pub tail: Vec<Placed>,
+}
+
+impl Base {
+    /// The chain with this name.
+    pub fn chain(&self, table: Table, name: &str) -> Option<u16> {
+        let at = self.chains.iter().position(|c| c.table == table && &*c.name == name)?;
+        u16::try_from(at).ok()
+    }
+    pub(crate) fn hook(&self, table: Table, hook: Hook) -> Option<u16> {
+        let at = self.chains.iter().position(|c| c.table == table && c.hook == Some(hook))?;
+        u16::try_from(at).ok()
+    }
+}
+
+/// Rules that come and go together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Segment {
+    chains: Vec<OwnChain>,
+    rules: Vec<Placed>,
+    /// For each own chain, its rules.
+    own: Vec<Vec<u32>>,
+    /// For each shared chain that has rules of this segment, those rules.
+    shared: Vec<(u16, Vec<u32>)>,
+}
+
+impl Segment {
+    /// A segment with these chains, in the order in which they are declared, and rules as they are written.
+    pub fn new(chains: Vec<OwnChain>, rules: Vec<Placed>) -> Segment {
+        let mut own = vec![Vec::new(); chains.len()];
+        let mut shared: Vec<(u16, Vec<u32>)> = Vec::new();
+        for (row, placed) in rules.iter().enumerate() {
+            let row = row as u32;
+            match placed.chain {
+                ChainRef::Own(c) => {
+                    if let Some(list) = own.get_mut(usize::from(c)) {
+                        list.push(row);
+                    }
+                }
+                ChainRef::Shared(c) => match shared.iter_mut().find(|(at, _)| *at == c) {
+                    Some((_, list)) => list.push(row),
+                    None => shared.push((c, vec![row])),
+                },
+            }
+        }
+        shared.sort_by_key(|(c, _)| *c);
+        Segment { chains, rules, own, shared }
+    }
+    /// Its chains.
+    pub fn chains(&self) -> &[OwnChain] {
+        &self.chains
+    }
+    /// Its rules, as they are written.
+    pub fn rules(&self) -> &[Placed] {
+        &self.rules
+    }
+    pub(crate) fn own_rows(&self, chain: u16) -> &[u32] {
+        self.own.get(usize::from(chain)).map_or(&[], Vec::as_slice)
+    }
+    pub(crate) fn shared_rows(&self, chain: u16) -> &[u32] {
+        self.shared.iter().find(|(c, _)| *c == chain).map_or(&[], |(_, rows)| rows.as_slice())
+    }
+    pub(crate) fn shared(&self) -> &[(u16, Vec<u32>)] {
+        &self.shared
+    }
+    pub(crate) fn rule(&self, row: u32) -> Option<&Rule> {
+        self.rules.get(row as usize).map(|p| &p.rule)
+    }
+    fn recent_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.rules.iter().flat_map(|p| &p.rule.matches).filter_map(|m| match m {
+            Match::RecentCheck { name, .. } | Match::RecentSet { name } => Some(name),
+            _ => None,
+        })
+    }
+    fn shape(&self) -> impl Iterator<Item = (u16, usize)> + '_ {
+        self.shared.iter().map(|(c, rows)| (*c, rows.len()))
+    }
+}
+
+/// All rules of a node for one address family. A clone shares everything.
+#[derive(Clone, Debug)]
+pub struct Ruleset {
+    base: Arc<Base>,
+    head: Arc<Vec<Vec<u32>>>,
+    tail: Arc<Vec<Vec<u32>>>,
+    by_key: OrdMap<Arc<str>, u32>,
+    slots: Vector<Option<Arc<Segment>>>,
+    free: Vector<u32>,
+    index: Index,
+    recent: OrdMap<Arc<str>, u32>,
+    ranks: Arc<OnceLock<Ranks>>,
+}
+
+impl Default for Ruleset {
+    /// No rules at all: packets pass as they are.
+    fn default() -> Ruleset {
+        Ruleset::new(Arc::new(Base::default()))
+    }
+}
+
+fn rows_by_chain(base: &Base, rules: &[Placed]) -> Arc<Vec<Vec<u32>>> {
+    let mut rows = vec![Vec::new(); base.chains.len()];
+    for (row, placed) in rules.iter().enumerate() {
+        if let ChainRef::Shared(c) = placed.chain
+            && let Some(list) = rows.get_mut(usize::from(c))
+        {
+            list.push(row as u32);
+        }
+    }
+    Arc::new(rows)
+}
+
+impl Ruleset {
+    /// Only the base.
+    pub fn new(base: Arc<Base>) -> Ruleset {
+        let head = rows_by_chain(&base, &base.head);
+        let tail = rows_by_chain(&base, &base.tail);
+        Ruleset {
+            base,
+            head,
+            tail,
+            by_key: OrdMap::new(),
+            slots: Vector::new(),
+            free: Vector::new(),
+            index: Index::default(),
+            recent: OrdMap::new(),
+            ranks: Arc::default(),
+        }
+    }
+    /// What is always there.
+    pub fn base(&self) -> &Arc<Base> {
+        &self.base
+    }
+    /// The same segments on another base with the same chains.
+    pub fn set_base(&mut self, base: Arc<Base>) {
+        self.head = rows_by_chain(&base, &base.head);
+        self.tail = rows_by_chain(&base, &base.tail);
+        self.base = base;
+    }
+    /// The segment with this key.
+    pub fn segment(&self, key: &str) -> Option<&Arc<Segment>> {
+        self.by_key.get(key).and_then(|slot| self.slot(*slot))
+    }
+    /// All segments, in order of their keys.
+    pub fn segments(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Segment>)> {
+        self.by_key.iter().filter_map(|(key, slot)| Some((key, self.slot(*slot)?)))
+    }
+    /// Puts a segment in place of the one with this key, or takes that away. Costs what the two segments hold.
+    pub fn set_segment(&mut self, key: &Arc<str>, segment: Option<Arc<Segment>>) {
+        let old_slot = self.by_key.get(key).copied();
+        let old = old_slot.and_then(|slot| self.slot(slot).cloned());
+        if let (Some(old), Some(slot)) = (&old, old_slot) {
+            self.index.remove(slot, old);
+            for name in old.recent_names() {
+                if let Some(count) = self.recent.get_mut(name) {
+                    *count -= 1;
+                }
+            }
+        }
+        if let Some(segment) = &segment {
+            for name in segment.recent_names() {
+                *self.recent.entry(name.clone()).or_insert(0) += 1;
+            }
+        }
+        if let Some(old) = &old {
+            for name in old.recent_names() {
+                if self.recent.get(name) == Some(&0) {
+                    self.recent.remove(name);
+                }
+            }
+        }
+        let same_shape = match (&old, &segment) {
+            (Some(a), Some(b)) => a.shape().eq(b.shape()),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same_shape {
+            self.ranks = Arc::default();
+        }
+        match (segment, old_slot) {
+            (Some(segment), Some(slot)) => {
+                self.index.add(slot, &segment);
+                self.slots.set(slot as usize, Some(segment));
+            }
+            (Some(segment), None) => {
+                let slot = self.free.pop_back().unwrap_or(self.slots.len() as u32);
+                self.index.add(slot, &segment);
+                if slot as usize == self.slots.len() {
+                    self.slots.push_back(Some(segment));
+                } else {
+                    self.slots.set(slot as usize, Some(segment));
+                }
+                self.by_key.insert(key.clone(), slot);
+            }
+            (None, Some(slot)) => {
+                self.slots.set(slot as usize, None);
+                self.free.push_back(slot);
+                self.by_key.remove(key);
+            }
+            (None, None) => {}
+        }
+    }
+    /// How many rules there are, the built-in chains' included.
+    pub fn rule_count(&self) -> usize {
+        self.base.head.len() + self.base.tail.len() + self.segments().map(|(_, s)| s.rules.len()).sum::<usize>()
+    }
+    /// Whether some rule uses this `recent` list.
+    pub fn uses_recent(&self, name: &str) -> bool {
+        self.recent.contains_key(name)
+    }
+    /// Deletes the rule number `nth` (from 0) of those that stand in `chain` of `table` and whose target's
+    /// text begins with `target` (`-j` left out), as `iptables -D` would. Whether there was one.
+    pub fn remove_rule(&mut self, table: Table, chain: &str, target: &str, nth: usize) -> bool {
+        let mut left = nth;
+        let base = self.base.clone();
+        if let Some(at) = base.chain(table, chain) {
+            for tail in [false, true] {
+                if tail && self.remove_from_segments(Some(at), chain, target, &mut left) {
+                    return true;
+                }
+                let rules = if tail { &base.tail } else { &base.head };
+                for (row, placed) in rules.iter().enumerate() {
+                    if placed.chain != ChainRef::Shared(at)
+                        || !crate::text::target_text(&base, None, &placed.rule.target).starts_with(target)
+                    {
+                        continue;
+                    }
+                    if left == 0 {
+                        let mut new = (*base).clone();
+                        if tail { new.tail.remove(row) } else { new.head.remove(row) };
+                        self.set_base(Arc::new(new));
+                        return true;
+                    }
+                    left -= 1;
+                }
+            }
+            return false;
+        }
+        self.remove_from_segments(None, chain, target, &mut left)
+    }
+
+    fn remove_from_segments(&mut self, shared: Option<u16>, chain: &str, target: &str, left: &mut usize) -> bool {
+        let all: Vec<_> = self.segments().map(|(k, s)| (k.clone(), s.clone())).collect();
+        for (key, segment) in all {
+            for (row, placed) in segment.rules.iter().enumerate() {
+                let here = match placed.chain {
+                    ChainRef::Shared(c) => shared == Some(c),
+                    ChainRef::Own(c) => segment.chains.get(usize::from(c)).is_some_and(|c| &*c.name == chain),
+                };
+                if !here
+                    || !crate::text::target_text(&self.base, Some(&segment), &placed.rule.target).starts_with(target)
+                {
+                    continue;
+                }
+                if *left == 0 {
+                    let mut rules = segment.rules.clone();
+                    rules.remove(row);
+                    self.set_segment(&key, Some(Arc::new(Segment::new(segment.chains.clone(), rules))));
+                    return true;
+                }
+                *left -= 1;
+            }
+        }
+        false
+    }
+
+    pub(crate) fn slot(&self, slot: u32) -> Option<&Arc<Segment>> {
+        self.slots.get(slot as usize).and_then(Option::as_ref)
+    }
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+    pub(crate) fn ranks(&self) -> &Ranks {
+        self.ranks.get_or_init(|| Ranks::new(self.base.chains.len(), self.slots.len(), self.in_order()))
+    }
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (u32, &Arc<Segment>)> {
+        self.by_key.values().filter_map(|slot| Some((*slot, self.slot(*slot)?)))
+    }
+    pub(crate) fn head_rows(&self, chain: u16) -> &[u32] {
+        self.head.get(usize::from(chain)).map_or(&[], Vec::as_slice)
+    }
+    pub(crate) fn tail_rows(&self, chain: u16) -> &[u32] {
+        self.tail.get(usize::from(chain)).map_or(&[], Vec::as_slice)
+    }
+    /// Whether jumps only go to chains that are there.
+    pub fn is_closed(&self) -> bool {
+        let shared = self.base.chains.len();
+        let fits = |target: &Target, own: usize| match target {
+            Target::Jump(ChainRef::Shared(c)) => usize::from(*c) < shared,
+            Target::Jump(ChainRef::Own(c)) => usize::from(*c) < own,
+            _ => true,
+        };
+        self.base.head.iter().chain(&self.base.tail).all(|p| fits(&p.rule.target, 0))
+            && self.segments().all(|(_, s)| s.rules.iter().all(|p| fits(&p.rule.target, s.chains.len())))
+    }
+}
