@@ -1,8 +1,21 @@
 //! Kubernetes' API: objects, their YAML with places, defaults, validation, selectors.
 //!
-//! Types here are lean: they hold the fields that the simulation acts on, under the API's own names.
+//! Types in [`objects`] are lean: they hold the fields that the simulation acts on, under the API's own names.
+//! Text takes this way: [`yaml`] (places kept) -> [`manifest`] (strict decoding, validation, in the API server's
+//! words) -> lean objects -> [`defaults`].
 #![forbid(unsafe_code)]
 
+pub mod decode;
+pub mod defaults;
+mod diagnostic;
+pub mod manifest;
 pub mod objects;
+mod place;
+mod release;
+mod schema;
+pub mod validation;
+pub mod yaml;
 
+pub use diagnostic::{Diagnostic, Severity};
 pub use objects::*;
+pub use release::Release;

@@ -1,0 +1,79 @@
+//! From a checked tree to a lean object.
+
+use crate::objects::{Kind, Object};
+use crate::yaml::{Key, Tree, Value, from_tree};
+use crate::Diagnostic;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// Fills in the namespace of kinds that live in one.
+pub(crate) fn namespace(kind: Kind, tree: &mut Tree) {
+    if !kind.namespaced() {
+        return;
+    }
+    let span = tree.span;
+    let Value::Map(entries) = &mut tree.value else { return };
+    if !entries.iter().any(|(key, _)| key.name == "metadata") {
+        entries.push((Key::new("metadata"), Tree { span, value: Value::Map(Vec::new()) }));
+    }
+    let Some((_, metadata)) = entries.iter_mut().find(|(key, _)| key.name == "metadata") else { return };
+    let Value::Map(entries) = &mut metadata.value else { return };
+    let empty = |(key, tree): &(Key, Tree)| key.name == "namespace" && tree.as_str() == Some("");
+    entries.retain(|entry| !empty(entry));
+    if !entries.iter().any(|(key, _)| key.name == "namespace") {
+        entries.push((Key::new("namespace"), Tree { span, value: Value::text("default") }));
+    }
+}
+
+/// Makes the object. What the server sets by itself is left out.
+pub(crate) fn lean(kind: Kind, mut tree: Tree) -> Result<Object, Diagnostic> {
+    if let Value::Map(entries) = &mut tree.value {
+        // Controllers and kubelets write these; a manifest's are not taken over.
+        let status = matches!(kind, Kind::Pod | Kind::Deployment | Kind::ReplicaSet | Kind::Namespace);
+        entries.retain(|(key, _)| !matches!(key.name.as_str(), "apiVersion" | "kind") && !(status && key.name == "status"));
+    }
+    trim(&mut tree);
+    Ok(match kind {
+        Kind::Namespace => Object::Namespace(read(&tree)?),
+        Kind::Node => Object::Node(read(&tree)?),
+        Kind::Service => Object::Service(read(&tree)?),
+        Kind::EndpointSlice => Object::EndpointSlice(read(&tree)?),
+        Kind::Deployment => Object::Deployment(read(&tree)?),
+        Kind::ReplicaSet => Object::ReplicaSet(read(&tree)?),
+        Kind::Pod => Object::Pod(read(&tree)?),
+    })
+}
+
+fn read<T: DeserializeOwned>(tree: &Tree) -> Result<Arc<T>, Diagnostic> {
+    from_tree(tree).map(Arc::new)
+}
+
+/// Drops what the lean objects hold in another form: times, uids and versions that only the server gives.
+fn trim(tree: &mut Tree) {
+    match &mut tree.value {
+        Value::Seq(items) => items.iter_mut().for_each(trim),
+        Value::Map(entries) => {
+            const SERVER: [&str; 11] = [
+                "uid",
+                "resourceVersion",
+                "generation",
+                "creationTimestamp",
+                "deletionTimestamp",
+                "deletionGracePeriodSeconds",
+                "managedFields",
+                "ownerReferences",
+                "timeAdded",
+                "lastTransitionTime",
+                "lastHeartbeatTime",
+            ];
+            // Not within labels or a container's own words: those are texts, and `creationTimestamp` no label.
+            entries.retain(|(key, _)| !SERVER.contains(&key.name.as_str()));
+            for (key, value) in entries {
+                if !matches!(key.name.as_str(), "labels" | "annotations" | "selector" | "matchLabels" | "nodeSelector") {
+                    trim(value);
+                }
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,8 @@
+//! Strict decoding, as the API server does it, and the way to the lean objects.
+
+pub(crate) mod kinds;
+mod lean;
+mod strict;
+
+pub(crate) use lean::{lean, namespace};
+pub(crate) use strict::{Decoded, decode, json_type};
