@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// A network: address and prefix length.
@@ -12,18 +12,24 @@ pub struct Cidr {
     len: u8,
 }
 
-fn masked(addr: IpAddr, len: u8) -> IpAddr {
+const fn masked(addr: IpAddr, len: u8) -> IpAddr {
     match addr {
-        IpAddr::V4(a) => IpAddr::V4((u32::from(a) & u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0)).into()),
-        IpAddr::V6(a) => IpAddr::V6((u128::from(a) & u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0)).into()),
+        IpAddr::V4(a) => {
+            let mask = if len == 0 { 0 } else { u32::MAX << (32 - len as u32) };
+            IpAddr::V4(Ipv4Addr::from_bits(a.to_bits() & mask))
+        }
+        IpAddr::V6(a) => {
+            let mask = if len == 0 { 0 } else { u128::MAX << (128 - len as u32) };
+            IpAddr::V6(Ipv6Addr::from_bits(a.to_bits() & mask))
+        }
     }
 }
 
 impl Cidr {
     /// The network of `addr` with this prefix length; the bits after it are cleared. `None`: too long.
-    pub fn new(addr: IpAddr, len: u8) -> Option<Cidr> {
+    pub const fn new(addr: IpAddr, len: u8) -> Option<Cidr> {
         let most = if addr.is_ipv4() { 32 } else { 128 };
-        (len <= most).then(|| Cidr { addr: masked(addr, len), len })
+        if len <= most { Some(Cidr { addr: masked(addr, len), len }) } else { None }
     }
     /// Its first address.
     pub const fn addr(self) -> IpAddr {

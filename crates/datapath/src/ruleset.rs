@@ -177,6 +177,7 @@ impl Ruleset {
         self.head = rows_by_chain(&base, &base.head);
         self.tail = rows_by_chain(&base, &base.tail);
         self.base = base;
+        self.ranks = Arc::default();
     }
     /// The segment with this key.
     pub fn segment(&self, key: &str) -> Option<&Arc<Segment>> {

@@ -1,1 +1,19 @@
+//! kube-proxy of one node: Services and EndpointSlices in, the node's rules out.
+//!
+//! The parts and their names are those of `pkg/proxy` in Kubernetes: [`service_change_tracker`] and
+//! [`endpoints_change_tracker`] keep what the API server says, [`topology`] chooses the endpoints of
+//! this node, [`iptables`] writes the rules. Behaviour is that of release 1.30 but where a later
+//! release is asked for and differs.
 #![forbid(unsafe_code)]
+
+pub mod endpoints_change_tracker;
+pub mod iptables;
+mod origin;
+mod proxier;
+pub mod service_change_tracker;
+mod settings;
+pub mod topology;
+
+pub use origin::Origin;
+pub use proxier::{EndpointShare, HealthCheck, Proxier};
+pub use settings::{FeatureGates, NodeContext, Release, Settings, SettingsError};

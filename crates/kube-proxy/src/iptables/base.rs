@@ -1,0 +1,193 @@
+//! Chains and rules that are there without any Service.
+
+use crate::{NodeContext, Settings};
+use datapath::{
+    Base, ChainRef, Cidr, CtStates, Hook, Match, Net, OriginId, Placed, Rule, SharedChain, Table, Target,
+};
+use kube_api::IpFamily;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Places of the shared chains in [`Base::chains`]. The first ones are declared in this order.
+pub(crate) mod at {
+    pub(crate) const FILTER_SERVICES: u16 = 0;
+    pub(crate) const EXTERNAL_SERVICES: u16 = 1;
+    pub(crate) const FORWARD: u16 = 2;
+    pub(crate) const FILTER_NODEPORTS: u16 = 3;
+    pub(crate) const PROXY_FIREWALL: u16 = 4;
+    pub(crate) const SERVICES: u16 = 5;
+    pub(crate) const NODEPORTS: u16 = 6;
+    pub(crate) const POSTROUTING: u16 = 7;
+    pub(crate) const MARK_MASQ: u16 = 8;
+    pub(crate) const HOOK_INPUT: u16 = 9;
+    pub(crate) const HOOK_FORWARD: u16 = 10;
+    pub(crate) const HOOK_OUTPUT: u16 = 11;
+    pub(crate) const HOOK_NAT_PREROUTING: u16 = 12;
+    pub(crate) const HOOK_NAT_OUTPUT: u16 = 13;
+    pub(crate) const HOOK_NAT_POSTROUTING: u16 = 14;
+    /// Only where node ports on 127.0.0.1 are on.
+    pub(crate) const FIREWALL: u16 = 15;
+}
+
+const V4_LOOPBACK: Cidr = match Cidr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8) {
+    Some(cidr) => cidr,
+    None => unreachable!(),
+};
+const V6_LOOPBACK: Cidr = match Cidr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 128) {
+    Some(cidr) => cidr,
+    None => unreachable!(),
+};
+
+/// `nodePortAddresses` of one family (`pkg/proxy/util/nodeport_addresses.go`).
+struct NodePortAddresses {
+    match_all: bool,
+    cidrs: Vec<Cidr>,
+}
+
+impl NodePortAddresses {
+    fn new(settings: &Settings, family: IpFamily) -> NodePortAddresses {
+        let parsed = settings.node_port_addresses.iter().filter_map(|t| t.parse::<Cidr>().ok());
+        let cidrs: Vec<Cidr> = parsed.filter(|c| IpFamily::of(c.addr()) == family).collect();
+        NodePortAddresses { match_all: cidrs.is_empty() || cidrs.iter().any(|c| c.prefix_len() == 0), cidrs }
+    }
+    fn contains_ipv4_loopback(&self) -> bool {
+        let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        self.match_all || self.cidrs.iter().any(|c| c.contains(localhost) || c.addr().is_loopback())
+    }
+    /// The node's addresses that are chosen, in order of their text; upstream's order is random.
+    fn node_ips(&self, node: &NodeContext) -> Vec<IpAddr> {
+        let lo = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        let all = lo.iter().chain(&node.addresses);
+        let mut ips: Vec<IpAddr> = all.copied().filter(|ip| self.cidrs.iter().any(|c| c.contains(*ip))).collect();
+        ips.sort_by_cached_key(IpAddr::to_string);
+        ips.dedup();
+        ips
+    }
+}
+
+fn comment(text: &str) -> Match {
+    Match::Comment(text.into())
+}
+
+fn new_only() -> Match {
+    Match::CtState { states: CtStates::NEW, not: false }
+}
+
+fn place(list: &mut Vec<Placed>, chain: u16, matches: Vec<Match>, target: Target) {
+    list.push(Placed { chain: ChainRef::Shared(chain), rule: Rule::new(matches, target, OriginId::NONE) });
+}
+
+fn chains(localhost_node_ports: bool) -> Vec<SharedChain> {
+    use Table::{Filter, Nat};
+    let printed = [
+        (Filter, "KUBE-SERVICES"),
+        (Filter, "KUBE-EXTERNAL-SERVICES"),
+        (Filter, "KUBE-FORWARD"),
+        (Filter, "KUBE-NODEPORTS"),
+        (Filter, "KUBE-PROXY-FIREWALL"),
+        (Nat, "KUBE-SERVICES"),
+        (Nat, "KUBE-NODEPORTS"),
+        (Nat, "KUBE-POSTROUTING"),
+        (Nat, "KUBE-MARK-MASQ"),
+    ];
+    let built_in = [
+        (Filter, Hook::Input),
+        (Filter, Hook::Forward),
+        (Filter, Hook::Output),
+        (Nat, Hook::Prerouting),
+        (Nat, Hook::Output),
+        (Nat, Hook::Postrouting),
+    ];
+    let named = |(table, name): (Table, &str)| SharedChain { table, name: name.into(), hook: None, printed: true };
+    let mut chains: Vec<SharedChain> = printed.into_iter().map(named).collect();
+    chains.extend(built_in.iter().map(|(table, hook)| SharedChain {
+        table: *table,
+        name: hook.name().into(),
+        hook: Some(*hook),
+        printed: false,
+    }));
+    if localhost_node_ports {
+        chains.push(named((Filter, "KUBE-FIREWALL")));
+    }
+    chains
+}
+
+/// The jumps from built-in chains (`iptablesJumpChains`, `iptablesKubeletJumpChains`). Each is put in front of the
+/// others when kube-proxy starts, so they stand in reverse.
+fn jumps(list: &mut Vec<Placed>, localhost_node_ports: bool) {
+    let mut jump = |from, matches, to| place(list, from, matches, Target::Jump(ChainRef::Shared(to)));
+    if localhost_node_ports {
+        jump(at::HOOK_INPUT, vec![], at::FIREWALL);
+        jump(at::HOOK_OUTPUT, vec![], at::FIREWALL);
+    }
+    let firewall = || vec![new_only(), comment("kubernetes load balancer firewall")];
+    let portals = || vec![new_only(), comment("kubernetes service portals")];
+    let external = || vec![new_only(), comment("kubernetes externally-visible service portals")];
+    jump(at::HOOK_INPUT, firewall(), at::PROXY_FIREWALL);
+    jump(at::HOOK_INPUT, vec![comment("kubernetes health check service ports")], at::FILTER_NODEPORTS);
+    jump(at::HOOK_INPUT, external(), at::EXTERNAL_SERVICES);
+    jump(at::HOOK_FORWARD, firewall(), at::PROXY_FIREWALL);
+    jump(at::HOOK_FORWARD, vec![comment("kubernetes forwarding rules")], at::FORWARD);
+    jump(at::HOOK_FORWARD, portals(), at::FILTER_SERVICES);
+    jump(at::HOOK_FORWARD, external(), at::EXTERNAL_SERVICES);
+    jump(at::HOOK_OUTPUT, firewall(), at::PROXY_FIREWALL);
+    jump(at::HOOK_OUTPUT, portals(), at::FILTER_SERVICES);
+    jump(at::HOOK_NAT_PREROUTING, vec![comment("kubernetes service portals")], at::SERVICES);
+    jump(at::HOOK_NAT_OUTPUT, vec![comment("kubernetes service portals")], at::SERVICES);
+    jump(at::HOOK_NAT_POSTROUTING, vec![comment("kubernetes postrouting rules")], at::POSTROUTING);
+}
+
+/// Chains and rules that are there without any Service.
+pub fn base(settings: &Settings, node: &NodeContext, family: IpFamily) -> Base {
+    let v4 = family == IpFamily::V4;
+    let addresses = NodePortAddresses::new(settings, family);
+    let localhost_node_ports = v4 && settings.localhost_node_ports && addresses.contains_ipv4_loopback();
+    let mark = settings.masquerade_mark();
+    let marked = |not| Match::Mark { value: mark, mask: mark, not };
+
+    let mut head = Vec::new();
+    jumps(&mut head, localhost_node_ports);
+    if localhost_node_ports {
+        // route_localnet would let neighbours reach services on 127.0.0.1 (CVE-2020-8558).
+        let states = CtStates::RELATED.or(CtStates::ESTABLISHED).or(CtStates::DNAT);
+        let matches = vec![
+            comment("block incoming localnet connections"),
+            Match::Destination { net: Net::Cidr(V4_LOOPBACK), not: false },
+            Match::Source { net: Net::Cidr(V4_LOOPBACK), not: true },
+            Match::CtState { states, not: true },
+        ];
+        place(&mut head, at::FIREWALL, matches, Target::Drop);
+    }
+    place(&mut head, at::POSTROUTING, vec![marked(true)], Target::Return);
+    place(&mut head, at::POSTROUTING, vec![], Target::MarkXor(mark));
+    let requires = vec![comment("kubernetes service traffic requiring SNAT")];
+    place(&mut head, at::POSTROUTING, requires, Target::Masquerade { random_fully: true });
+    place(&mut head, at::MARK_MASQ, vec![], Target::MarkOr(mark));
+
+    let mut tail = Vec::new();
+    if !settings.conntrack_tcp_be_liberal {
+        let invalid = vec![Match::CtState { states: CtStates::INVALID, not: false }];
+        place(&mut tail, at::FORWARD, invalid, Target::Drop);
+    }
+    place(&mut tail, at::FORWARD, vec![comment("kubernetes forwarding rules"), marked(false)], Target::Accept);
+    let known = Match::CtState { states: CtStates::RELATED.or(CtStates::ESTABLISHED), not: false };
+    place(&mut tail, at::FORWARD, vec![comment("kubernetes forwarding conntrack rule"), known], Target::Accept);
+
+    let nodeports = || comment("kubernetes service nodeports; NOTE: this must be the last rule in this chain");
+    let to_nodeports = Target::Jump(ChainRef::Shared(at::NODEPORTS));
+    if addresses.match_all {
+        let mut matches = vec![nodeports(), Match::DestinationLocal];
+        if !v4 {
+            matches.push(Match::Destination { net: Net::Cidr(V6_LOOPBACK), not: true });
+        } else if !localhost_node_ports {
+            matches.push(Match::Destination { net: Net::Cidr(V4_LOOPBACK), not: true });
+        }
+        place(&mut tail, at::SERVICES, matches, to_nodeports);
+    } else {
+        let usable = |ip: &IpAddr| !ip.is_loopback() || localhost_node_ports;
+        for ip in addresses.node_ips(node).into_iter().filter(usable) {
+            let matches = vec![nodeports(), Match::Destination { net: Net::Host(ip), not: false }];
+            place(&mut tail, at::SERVICES, matches, to_nodeports);
+        }
+    }
+    Base { chains: chains(localhost_node_ports), head, tail }
+}

@@ -1,0 +1,109 @@
+//! Where rules come from.
+
+use datapath::OriginId;
+use imbl::OrdMap;
+use kube_api::{NamespacedName, Uid};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Where a rule comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The Service.
+    pub service: NamespacedName,
+    /// Its uid.
+    pub uid: Uid,
+    /// Name of its port; empty if it has none.
+    pub port: String,
+    /// Path of the field that asks for the rule, as `spec.ports[0].nodePort`.
+    pub field: String,
+    /// The endpoint, for rules of one.
+    pub endpoint: Option<SocketAddr>,
+}
+
+/// A field of a Service that asks for rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Port(usize),
+    TargetPort(usize),
+    NodePort(usize),
+    ExternalIp(usize),
+    Ingress(usize),
+    SourceRange(usize),
+    Selector,
+    SessionAffinity,
+    InternalTrafficPolicy,
+    ExternalTrafficPolicy,
+    HealthCheckNodePort,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Field::Port(i) => write!(f, "spec.ports[{i}].port"),
+            Field::TargetPort(i) => write!(f, "spec.ports[{i}].targetPort"),
+            Field::NodePort(i) => write!(f, "spec.ports[{i}].nodePort"),
+            Field::ExternalIp(i) => write!(f, "spec.externalIPs[{i}]"),
+            Field::Ingress(i) => write!(f, "status.loadBalancer.ingress[{i}].ip"),
+            Field::SourceRange(i) => write!(f, "spec.loadBalancerSourceRanges[{i}]"),
+            Field::Selector => f.write_str("spec.selector"),
+            Field::SessionAffinity => f.write_str("spec.sessionAffinity"),
+            Field::InternalTrafficPolicy => f.write_str("spec.internalTrafficPolicy"),
+            Field::ExternalTrafficPolicy => f.write_str("spec.externalTrafficPolicy"),
+            Field::HealthCheckNodePort => f.write_str("spec.healthCheckNodePort"),
+        }
+    }
+}
+
+/// The origins of one service port's rules.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    pub(crate) service: NamespacedName,
+    pub(crate) uid: Uid,
+    pub(crate) port: String,
+    pub(crate) fields: Vec<(Field, Option<SocketAddr>)>,
+}
+
+/// Origins of all rules of a node. Each piece has a range of ids of its own, never used again.
+#[derive(Clone, Debug)]
+pub(crate) struct Origins {
+    pieces: OrdMap<u32, Arc<Piece>>,
+    next: u32,
+}
+
+impl Default for Origins {
+    fn default() -> Origins {
+        Origins { pieces: OrdMap::new(), next: 1 }
+    }
+}
+
+impl Origins {
+    /// The first id of the next piece.
+    pub(crate) fn next(&self) -> u32 {
+        self.next
+    }
+    /// Keeps a piece whose ids begin at [`Origins::next`].
+    pub(crate) fn add(&mut self, piece: Piece) {
+        let first = self.next;
+        self.next = self.next.saturating_add(piece.fields.len() as u32);
+        if !piece.fields.is_empty() {
+            self.pieces.insert(first, Arc::new(piece));
+        }
+    }
+    /// Forgets a piece.
+    pub(crate) fn remove(&mut self, first: u32) {
+        self.pieces.remove(&first);
+    }
+    pub(crate) fn get(&self, id: OriginId) -> Option<Origin> {
+        let (first, piece) = self.pieces.get_prev(&id.0)?;
+        let (field, endpoint) = piece.fields.get((id.0 - first) as usize)?;
+        Some(Origin {
+            service: piece.service.clone(),
+            uid: piece.uid,
+            port: piece.port.clone(),
+            field: field.to_string(),
+            endpoint: *endpoint,
+        })
+    }
+}

@@ -1,0 +1,290 @@
+//! kube-proxy of one node and family: what changed, and the rules after the last sync.
+
+use crate::endpoints_change_tracker::{EndpointsMap, endpoints_by_port, slice_service};
+use crate::iptables::{self, Context, LARGE_CLUSTER_ENDPOINTS_THRESHOLD};
+use crate::origin::Origins;
+use crate::service_change_tracker::{ServicePortInfo, service_ports};
+use crate::topology::{Categorized, categorize_endpoints};
+use crate::{NodeContext, Origin, Settings};
+use datapath::{OriginId, Ruleset};
+use imbl::{OrdMap, OrdSet};
+use kube_api::{EndpointSlice, IpFamily, NamespacedName, Service};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// An endpoint and the part of the traffic that it gets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EndpointShare {
+    /// The endpoint.
+    pub endpoint: SocketAddr,
+    /// 1 of all with the same share.
+    pub share: f64,
+}
+
+/// What a Service's `healthCheckNodePort` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// The port.
+    pub port: u16,
+    /// Ready endpoints on this node; terminating ones count as none.
+    pub local_endpoints: usize,
+}
+
+/// A service port as it was synced.
+#[derive(Debug)]
+struct Synced {
+    info: ServicePortInfo,
+    endpoints: Categorized,
+    /// Endpoints of the port in whatever condition.
+    known: usize,
+    local_ready: usize,
+    first_origin: u32,
+}
+
+impl Synced {
+    /// Endpoints for traffic to the cluster IP.
+    fn internal(&self) -> &[crate::endpoints_change_tracker::EndpointInfo] {
+        if self.info.internal_policy_local { &self.endpoints.local } else { &self.endpoints.cluster }
+    }
+}
+
+type Slices = OrdMap<String, Arc<EndpointSlice>>;
+
+/// kube-proxy of one node and family. A clone shares structure with the original.
+#[derive(Clone, Debug)]
+pub struct Proxier {
+    settings: Arc<Settings>,
+    node: Arc<NodeContext>,
+    family: IpFamily,
+    services: OrdMap<NamespacedName, Arc<Vec<ServicePortInfo>>>,
+    /// By Service, then by name of the slice.
+    slices: OrdMap<NamespacedName, Slices>,
+    /// The Service of each slice, by name of the slice.
+    slice_service: OrdMap<NamespacedName, NamespacedName>,
+    /// Services to look at in the next sync.
+    dirty: OrdSet<NamespacedName>,
+    /// By key of the service port.
+    synced: OrdMap<Arc<str>, Arc<Synced>>,
+    synced_ports: OrdMap<NamespacedName, Arc<[Arc<str>]>>,
+    known_endpoints: usize,
+    large_cluster: bool,
+    has_synced: bool,
+    origins: Origins,
+    rules: Arc<Ruleset>,
+}
+
+impl Proxier {
+    /// A kube-proxy that knows nothing yet. Until its first sync the node has no rules.
+    pub fn new(settings: Arc<Settings>, node: NodeContext, family: IpFamily) -> Proxier {
+        Proxier {
+            settings,
+            node: Arc::new(node),
+            family,
+            services: OrdMap::new(),
+            slices: OrdMap::new(),
+            slice_service: OrdMap::new(),
+            dirty: OrdSet::new(),
+            synced: OrdMap::new(),
+            synced_ports: OrdMap::new(),
+            known_endpoints: 0,
+            large_cluster: false,
+            has_synced: false,
+            origins: Origins::default(),
+            rules: Arc::default(),
+        }
+    }
+    /// Its configuration.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+    /// The family that it serves.
+    pub const fn family(&self) -> IpFamily {
+        self.family
+    }
+    /// The node as it is known.
+    pub fn node(&self) -> &NodeContext {
+        &self.node
+    }
+    /// A Service was added or changed; `None`: deleted.
+    pub fn set_service(&mut self, key: &NamespacedName, service: Option<Arc<Service>>) {
+        let ports = service.map(|s| service_ports(&s, self.family, &self.settings)).unwrap_or_default();
+        if self.services.get(key).map_or(&[][..], |p| p) == ports {
+            return;
+        }
+        if ports.is_empty() {
+            self.services.remove(key);
+        } else {
+            self.services.insert(key.clone(), Arc::new(ports));
+        }
+        self.dirty.insert(key.clone());
+    }
+    /// An EndpointSlice was added or changed; `None`: deleted.
+    pub fn set_endpoint_slice(&mut self, key: &NamespacedName, slice: Option<Arc<EndpointSlice>>) {
+        let service = slice.as_ref().and_then(|s| slice_service(s, self.family));
+        let before = self.slice_service.get(key).cloned();
+        if let Some(old) = before.as_ref().filter(|old| service.as_ref() != Some(old)) {
+            if let Some(slices) = self.slices.get_mut(old) {
+                slices.remove(&key.name);
+                if slices.is_empty() {
+                    self.slices.remove(old);
+                }
+            }
+            self.slice_service.remove(key);
+            self.dirty.insert(old.clone());
+        }
+        if let (Some(service), Some(slice)) = (service, slice) {
+            let slices = self.slices.entry(service.clone()).or_default();
+            let old = slices.insert(key.name.clone(), slice.clone());
+            if old.is_none_or(|old| old.endpoints != slice.endpoints || old.ports != slice.ports) {
+                self.dirty.insert(service.clone());
+            }
+            self.slice_service.insert(key.clone(), service);
+        }
+    }
+    /// The node's own object changed: its zone decides which hints count.
+    pub fn set_node(&mut self, node: NodeContext) {
+        if *self.node == node {
+            return;
+        }
+        self.node = Arc::new(node);
+        self.has_synced = false;
+        self.dirty = self.services.keys().cloned().collect();
+    }
+    /// Whether there is something that no sync has written yet.
+    pub fn pending(&self) -> bool {
+        !self.dirty.is_empty() || !self.has_synced
+    }
+    /// Writes the rules. They are those of a full sync, but only what changed is computed.
+    pub fn sync(&mut self) -> Arc<Ruleset> {
+        if !self.pending() {
+            return self.rules.clone();
+        }
+        if !self.has_synced {
+            let base = Arc::new(iptables::base(&self.settings, &self.node, self.family));
+            Arc::make_mut(&mut self.rules).set_base(base);
+            self.has_synced = true;
+        }
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut endpoints: Vec<(NamespacedName, EndpointsMap)> = Vec::with_capacity(dirty.len());
+        for service in dirty {
+            self.forget_gone_ports(&service);
+            let slices = self.slices.get(&service).into_iter().flat_map(|s| s.values()).map(Arc::as_ref);
+            let map = endpoints_by_port(slices, self.family, &self.node.name);
+            self.count(&service, &map);
+            endpoints.push((service, map));
+        }
+        let large = self.known_endpoints > LARGE_CLUSTER_ENDPOINTS_THRESHOLD;
+        if large != self.large_cluster {
+            self.large_cluster = large;
+            let written: Vec<_> = self.synced.iter().map(|(k, s)| (k.clone(), s.clone())).collect();
+            for (key, synced) in written {
+                self.write(&key, synced.info.clone(), synced.endpoints.clone(), synced.known, synced.local_ready);
+            }
+        }
+        for (service, map) in endpoints {
+            let Some(ports) = self.services.get(&service).cloned() else { continue };
+            let mut keys = Vec::with_capacity(ports.len());
+            for info in ports.iter() {
+                let list = map.get(&(info.name.port.clone(), info.name.protocol)).map_or(&[][..], Vec::as_slice);
+                let chosen = categorize_endpoints(list, info, &self.node, &self.settings);
+                let local_ready = list.iter().filter(|e| e.is_local && e.ready).count();
+                let key = info.name.key();
+                self.write(&key, info.clone(), chosen, list.len(), local_ready);
+                keys.push(key);
+            }
+            self.synced_ports.insert(service, keys.into());
+        }
+        self.rules.clone()
+    }
+    /// The rules after the last sync.
+    pub fn ruleset(&self) -> Arc<Ruleset> {
+        self.rules.clone()
+    }
+    /// Where a rule of the last sync comes from.
+    pub fn origin(&self, id: OriginId) -> Option<Origin> {
+        self.origins.get(id)
+    }
+    /// The endpoints of traffic to the cluster IP, as of the last sync, in order of the rules.
+    pub fn endpoints(&self, service: &NamespacedName, port: &str) -> Vec<EndpointShare> {
+        let Some(synced) = self.find(service, port) else { return Vec::new() };
+        let list = synced.internal();
+        list.iter().map(|e| EndpointShare { endpoint: e.addr, share: 1.0 / list.len() as f64 }).collect()
+    }
+    /// What the Service's `healthCheckNodePort` answers, as of the last sync; `None`: it has none.
+    pub fn health_check(&self, service: &NamespacedName) -> Option<HealthCheck> {
+        let ports = self.synced_ports.get(service)?;
+        let mut all = ports.iter().filter_map(|key| self.synced.get(key));
+        let first = all.next().filter(|s| s.info.health_check_node_port != 0)?;
+        // Endpoints are counted by address over all ports (`LocalReadyEndpoints`); the first has them all but in
+        // Services whose ports differ in endpoints.
+        let local_endpoints = all.map(|s| s.local_ready).fold(first.local_ready, usize::max);
+        Some(HealthCheck { port: first.info.health_check_node_port, local_endpoints })
+    }
+    /// The service ports of the last sync, in order of the rules.
+    pub fn service_ports(&self) -> impl Iterator<Item = &ServicePortInfo> {
+        self.synced.values().map(|s| &s.info)
+    }
+    /// How many services' rules are to be written anew.
+    pub fn dirty_services(&self) -> usize {
+        self.dirty.len()
+    }
+
+    fn find(&self, service: &NamespacedName, port: &str) -> Option<&Arc<Synced>> {
+        let ports = self.synced_ports.get(service)?;
+        ports.iter().filter_map(|key| self.synced.get(key)).find(|s| s.info.name.port == port)
+    }
+    /// The node's first address of the family.
+    fn node_ip(&self) -> Option<IpAddr> {
+        self.node.addresses.iter().copied().find(|ip| IpFamily::of(*ip) == self.family)
+    }
+    fn forget_gone_ports(&mut self, service: &NamespacedName) {
+        let Some(keys) = self.synced_ports.get(service).cloned() else { return };
+        let now = self.services.get(service).cloned().unwrap_or_default();
+        for key in keys.iter() {
+            if now.iter().any(|info| info.name.key() == *key) {
+                continue;
+            }
+            if let Some(synced) = self.synced.remove(key) {
+                self.known_endpoints -= synced.known;
+                self.origins.remove(synced.first_origin);
+            }
+            Arc::make_mut(&mut self.rules).set_segment(key, None);
+        }
+        if now.is_empty() {
+            self.synced_ports.remove(service);
+        }
+    }
+    /// Brings the number of known endpoints up to date before rules are written, which depend on it.
+    fn count(&mut self, service: &NamespacedName, map: &EndpointsMap) {
+        let Some(ports) = self.services.get(service) else { return };
+        for info in ports.iter() {
+            let known = map.get(&(info.name.port.clone(), info.name.protocol)).map_or(0, Vec::len);
+            let before = self.synced.get(&info.name.key()).map_or(0, |s| s.known);
+            self.known_endpoints = self.known_endpoints + known - before;
+        }
+    }
+    fn write(
+        &mut self,
+        key: &Arc<str>,
+        info: ServicePortInfo,
+        endpoints: Categorized,
+        known: usize,
+        local_ready: usize,
+    ) {
+        let context = Context {
+            settings: &self.settings,
+            family: self.family,
+            node_ip: self.node_ip(),
+            large_cluster: self.large_cluster,
+            first_origin: self.origins.next(),
+        };
+        let (segment, piece) = iptables::write_service_port(&info, &endpoints, &context);
+        if let Some(old) = self.synced.get(key) {
+            self.origins.remove(old.first_origin);
+        }
+        let first_origin = self.origins.next();
+        self.origins.add(piece);
+        Arc::make_mut(&mut self.rules).set_segment(key, Some(Arc::new(segment)));
+        self.synced.insert(key.clone(), Arc::new(Synced { info, endpoints, known, local_ready, first_origin }));
+    }
+}

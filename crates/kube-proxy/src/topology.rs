@@ -1,0 +1,111 @@
+//! Which endpoints this node uses (`pkg/proxy/topology.go`).
+
+use crate::endpoints_change_tracker::EndpointInfo;
+use crate::service_change_tracker::ServicePortInfo;
+use crate::{NodeContext, Settings};
+
+/// How hints narrow the choice of endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopologyMode {
+    /// Hints are not used.
+    None,
+    /// Endpoints with this node's zone among their hints.
+    SameZone,
+    /// Endpoints with this node among their hints.
+    SameNode,
+}
+
+/// The endpoints of a service port as one node uses them. Each list is in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Categorized {
+    /// For traffic with policy `Cluster`.
+    pub cluster: Vec<EndpointInfo>,
+    /// For traffic with policy `Local`.
+    pub local: Vec<EndpointInfo>,
+    /// All of both.
+    pub all_reachable: Vec<EndpointInfo>,
+    /// Whether there is a usable endpoint anywhere.
+    pub has_any: bool,
+}
+
+/// `CategorizeEndpoints`. Endpoints come sorted and stay so.
+pub fn categorize_endpoints(
+    endpoints: &[EndpointInfo],
+    port: &ServicePortInfo,
+    node: &NodeContext,
+    settings: &Settings,
+) -> Categorized {
+    let filter =
+        |keep: &dyn Fn(&EndpointInfo) -> bool| endpoints.iter().filter(|e| keep(e)).cloned().collect::<Vec<_>>();
+    let fallback = |e: &EndpointInfo| e.serving && e.terminating;
+    let mut out = Categorized::default();
+    let mut mode = TopologyMode::None;
+
+    if port.uses_cluster_endpoints() {
+        mode = topology_mode(endpoints, port, node, settings);
+        let hinted = |e: &EndpointInfo| match mode {
+            TopologyMode::None => true,
+            TopologyMode::SameZone => node.zone.as_ref().is_some_and(|zone| e.zone_hints.contains(zone)),
+            TopologyMode::SameNode => e.node_hints.contains(&node.name),
+        };
+        out.cluster = filter(&|e| e.ready && hinted(e));
+        if out.cluster.is_empty() {
+            out.cluster = filter(&fallback);
+        }
+        out.has_any = !out.cluster.is_empty();
+    }
+    if !port.uses_local_endpoints() {
+        out.all_reachable.clone_from(&out.cluster);
+        return out;
+    }
+
+    // For policy Local, ready endpoints count first, then those that still serve while they terminate.
+    out.has_any |= endpoints.iter().any(|e| e.ready || fallback(e));
+    out.local = filter(&|e| e.is_local && e.ready);
+    let mut terminating = false;
+    if out.local.is_empty() {
+        out.local = filter(&|e| e.is_local && fallback(e));
+        terminating = !out.local.is_empty();
+    }
+    if !port.uses_cluster_endpoints() {
+        out.all_reachable.clone_from(&out.local);
+    } else if mode == TopologyMode::None && !terminating {
+        // Every ready endpoint is in the cluster's list, so the local ones are.
+        out.all_reachable.clone_from(&out.cluster);
+    } else {
+        out.all_reachable = filter(&|e| {
+            let has = |list: &[EndpointInfo]| list.binary_search_by(|x| x.text.cmp(&e.text)).is_ok();
+            has(&out.cluster) || has(&out.local)
+        });
+    }
+    out
+}
+
+/// `topologyModeFromHints`; up to 1.30 `canUseTopology`, which asks for the Service's annotation too.
+fn topology_mode(
+    endpoints: &[EndpointInfo],
+    port: &ServicePortInfo,
+    node: &NodeContext,
+    settings: &Settings,
+) -> TopologyMode {
+    if !settings.topology_hints() {
+        return TopologyMode::None;
+    }
+    if !settings.traffic_distribution() && matches!(port.hints_annotation.as_str(), "" | "disabled" | "Disabled") {
+        return TopologyMode::None;
+    }
+    let ready = || endpoints.iter().filter(|e| e.ready);
+    if settings.node_hints()
+        && ready().all(|e| !e.node_hints.is_empty())
+        && ready().any(|e| e.node_hints.contains(&node.name))
+    {
+        return TopologyMode::SameNode;
+    }
+    if let Some(zone) = node.zone.as_ref().filter(|zone| !zone.is_empty())
+        && ready().all(|e| !e.zone_hints.is_empty())
+        && ready().any(|e| e.zone_hints.contains(zone))
+    {
+        return TopologyMode::SameZone;
+    }
+    TopologyMode::None
+}
