@@ -8,12 +8,14 @@
 
 pub mod endpoints_change_tracker;
 pub mod iptables;
+mod objects;
 mod origin;
 mod proxier;
 pub mod service_change_tracker;
 mod settings;
 pub mod topology;
 
+pub use objects::{UnknownNode, proxier_of};
 pub use origin::Origin;
 pub use proxier::{EndpointShare, HealthCheck, Proxier};
-pub use settings::{FeatureGates, NodeContext, Release, Settings, SettingsError};
+pub use settings::{FeatureGates, NodeContext, Settings, SettingsError};

@@ -1,64 +1,10 @@
 //! What a kube-proxy is configured with, and the node it runs on.
 
 use datapath::Cidr;
-use kube_api::{IpFamily, Node, StringMap};
+use kube_api::{IpFamily, Node, Release, StringMap};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
-
-/// A minor release of Kubernetes, `1.30` to `1.36`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Release(u8);
-
-impl Release {
-    /// The oldest that is simulated, and the one whose rule text is recorded.
-    pub const V1_30: Release = Release(30);
-    /// The newest.
-    pub const NEWEST: Release = Release(36);
-
-    /// The 30 of 1.30.
-    pub const fn minor(self) -> u8 {
-        self.0
-    }
-}
-
-impl Default for Release {
-    fn default() -> Release {
-        Release::NEWEST
-    }
-}
-
-impl FromStr for Release {
-    type Err = String;
-    fn from_str(s: &str) -> Result<Release, String> {
-        s.strip_prefix("1.")
-            .and_then(|minor| minor.parse().ok())
-            .filter(|minor| (Release::V1_30.0..=Release::NEWEST.0).contains(minor))
-            .map(Release)
-            .ok_or_else(|| format!("unknown release {s:?}: 1.30 to 1.36 are simulated"))
-    }
-}
-
-impl TryFrom<String> for Release {
-    type Error = String;
-    fn try_from(s: String) -> Result<Release, String> {
-        s.parse()
-    }
-}
-
-impl From<Release> for String {
-    fn from(r: Release) -> String {
-        r.to_string()
-    }
-}
-
-impl fmt::Display for Release {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "1.{}", self.0)
-    }
-}
 
 /// Feature gates that change what kube-proxy does; `None`: the release's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,8 +49,10 @@ pub struct Settings {
     /// Feature gates.
     pub feature_gates: FeatureGates,
     /// `nf_conntrack_tcp_be_liberal`: no rule that drops INVALID packets.
+    #[serde(skip)]
     pub conntrack_tcp_be_liberal: bool,
     /// Release whose behaviour is simulated.
+    #[serde(skip)]
     pub release: Release,
 }
 
@@ -177,7 +125,7 @@ impl Settings {
     }
     /// Whether hints count without the Service's annotation (KEP-4444).
     pub fn traffic_distribution(&self) -> bool {
-        self.feature_gates.service_traffic_distribution.unwrap_or(self.release > Release::V1_30)
+        self.feature_gates.service_traffic_distribution.unwrap_or(self.release > Release::OLDEST)
     }
     /// Whether hints count at all (KEP-2433).
     pub fn topology_hints(&self) -> bool {
@@ -185,7 +133,7 @@ impl Settings {
     }
     /// Whether node hints count (KEP-3015: 1.33 alpha, 1.34 on).
     pub fn node_hints(&self) -> bool {
-        self.feature_gates.prefer_same_traffic_distribution.unwrap_or(self.release.minor() >= 34)
+        self.feature_gates.prefer_same_traffic_distribution.unwrap_or(self.release >= Release(34))
     }
     /// Whether `ipMode` counts (KEP-1860).
     pub fn ip_mode(&self) -> bool {
