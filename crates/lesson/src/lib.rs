@@ -4,6 +4,23 @@
 //! what happened in the cluster, at simulated time, and never by what was typed.
 #![forbid(unsafe_code)]
 
+mod chance;
+mod check;
+mod checker;
 mod facts;
+mod judge;
+mod markdown;
+mod read;
+mod spec;
+mod values;
+mod view;
 
+pub use chance::binomial_interval;
+pub use check::*;
+pub use checker::Checker;
 pub use facts::*;
+pub use markdown::{Rendered, document, fragment};
+pub use read::{Mistake, course, files, lesson};
+pub use spec::*;
+pub use values::{Amount, Length, Text};
+pub use view::{lint, view};
