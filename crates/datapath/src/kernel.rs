@@ -64,6 +64,35 @@ pub struct Share {
     pub decided_by: OriginId,
 }
 
+/// What a client can tell about an outcome, as the conformance cases name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Observed {
+    /// Another destination answers.
+    Dnat,
+    /// ICMP port unreachable: refused.
+    Reject,
+    /// No answer.
+    Drop,
+    /// No rule took it; it went to the destination itself, who may refuse.
+    None,
+}
+
+impl Share {
+    /// What a client sees of it. Two refusals of a node's own packets cannot be seen as such (recorded on a real
+    /// kernel): on the way to the node itself they look like a closed port, and a datagram is only lost.
+    pub fn observed(&self, flow: &Flow, entry: Entry, config: &KernelConfig) -> Observed {
+        match self.verdict {
+            Verdict::Drop => Observed::Drop,
+            Verdict::Reject if entry == Entry::Process && is_local(&config.addresses, self.dst.ip()) => Observed::None,
+            Verdict::Reject if entry == Entry::Process && flow.proto == L4::Udp => Observed::Drop,
+            Verdict::Reject => Observed::Reject,
+            Verdict::Forward | Verdict::Local if self.dst == flow.dst => Observed::None,
+            Verdict::Forward | Verdict::Local => Observed::Dnat,
+        }
+    }
+}
+
 /// A node's network stack. A clone shares structure with the original; serializing writes the dynamic state only.
 #[derive(Clone, Debug, Serialize)]
 pub struct Kernel {

@@ -19,7 +19,7 @@ mod text;
 mod walk;
 
 pub use conntrack::{Conntrack, Entry as ConntrackEntry, State as ConntrackState, Timeouts};
-pub use kernel::{Kernel, KernelConfig, Opened, Share};
+pub use kernel::{Kernel, KernelConfig, Observed, Opened, Share};
 pub use net::{Cidr, Net};
 pub use packet::{Entry, Flow, L4, Nat, OriginId, Verdict};
 pub use recent::{RecentLists, LIST_TOT};

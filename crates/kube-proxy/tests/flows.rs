@@ -1,0 +1,130 @@
+//! Connections go where a real kernel sent them under the same rules.
+
+mod common;
+
+use datapath::{Entry, Flow, Kernel, KernelConfig, L4, Observed, Share};
+use kube_api::{IpFamily, Object};
+use lab_base::Time;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// A row of `flows.json`.
+#[derive(Deserialize)]
+struct Row {
+    node: String,
+    from: String,
+    from_ip: String,
+    to: String,
+    #[serde(default)]
+    affinity: bool,
+    iptables: Answer,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    verdict: String,
+    n: Option<u32>,
+    #[serde(default)]
+    endpoints: BTreeMap<SocketAddr, f64>,
+    masquerade: Option<serde_json::Value>,
+    #[serde(default)]
+    masqueraded_endpoints: Vec<SocketAddr>,
+}
+
+/// The node's network stack after one full sync.
+fn kernel(objects: &[Object], settings: &std::sync::Arc<kube_proxy::Settings>, node: &str, family: IpFamily) -> Kernel {
+    let mut proxier = kube_proxy::proxier_of(objects, node, settings.clone(), family).unwrap();
+    let mut addresses = proxier.node().addresses.clone();
+    addresses.push([127, 0, 0, 1].into());
+    let mut kernel = Kernel::new(KernelConfig { addresses, ..KernelConfig::default() });
+    kernel.load(proxier.sync());
+    kernel
+}
+
+fn flow(row: &Row) -> (Flow, Entry) {
+    let (to, proto) = row.to.split_once('/').unwrap();
+    let from: IpAddr = row.from_ip.split(' ').next().unwrap().parse().unwrap();
+    let proto = match proto {
+        "TCP" => L4::Tcp,
+        "UDP" => L4::Udp,
+        "SCTP" => L4::Sctp,
+        _ => panic!("{proto}"),
+    };
+    let entry = match row.from.as_str() {
+        "pod" => Entry::Pod,
+        "node" | "localhost" => Entry::Process,
+        "external" | "remote-pod" => Entry::Wire,
+        other => panic!("{other}"),
+    };
+    (Flow { proto, src: SocketAddr::new(from, 40_000), dst: to.parse().unwrap() }, entry)
+}
+
+/// What differs from the row, if anything.
+fn compare(row: &Row, flow: Flow, entry: Entry, shares: &[Share], config: &KernelConfig) -> Result<(), String> {
+    let want = &row.iptables;
+    let total: f64 = shares.iter().map(|s| s.probability).sum();
+    if (total - 1.0).abs() > 1e-9 {
+        return Err(format!("shares add up to {total}"));
+    }
+    let seen: Vec<Observed> = shares.iter().map(|s| s.observed(&flow, entry, config)).collect();
+    if seen.iter().any(|v| serde_json::json!(v) != want.verdict) {
+        return Err(format!("expected {}, seen {seen:?}", want.verdict));
+    }
+    if want.verdict != "dnat" {
+        return Ok(());
+    }
+    let mut seen: BTreeMap<SocketAddr, f64> = BTreeMap::new();
+    let mut masqueraded: Vec<SocketAddr> = Vec::new();
+    for share in shares {
+        *seen.entry(share.dst).or_default() += share.probability;
+        // A source that has the node's address already cannot be seen to change.
+        if share.masquerade && flow.src.ip() != config.addresses[0] {
+            masqueraded.push(share.dst);
+        }
+    }
+    masqueraded.sort();
+    if let Some(stray) = want.endpoints.keys().find(|e| !seen.contains_key(e)) {
+        return Err(format!("{stray} was reached, the rules don't lead there"));
+    }
+    // Five standard deviations of a share measured n times; sources with affinity are not independent.
+    let n = f64::from(want.n.unwrap_or(1));
+    for (endpoint, p) in &seen {
+        let measured = want.endpoints.get(endpoint).copied().unwrap_or(0.0);
+        if !row.affinity && (measured - p).abs() > 5.0 * (p * (1.0 - p) / n).sqrt() + 0.001 {
+            return Err(format!("{endpoint}: expected {measured}, seen {p}"));
+        }
+    }
+    let masquerade = want.masquerade.as_ref().map(|m| m.to_string()).unwrap_or_default();
+    match masquerade.as_str() {
+        "true" if row.from == "node" => {}
+        // Endpoints that the measurement did not meet say nothing.
+        "true" if want.endpoints.keys().all(|e| masqueraded.contains(e)) => {}
+        "false" if !want.endpoints.keys().any(|e| masqueraded.contains(e)) => {}
+        "\"mixed\"" if masqueraded == want.masqueraded_endpoints => {}
+        _ => return Err(format!("masquerade: expected {masquerade} {:?}, seen {masqueraded:?}", want.masqueraded_endpoints)),
+    }
+    Ok(())
+}
+
+#[test]
+fn connections_go_where_a_kernel_sent_them() {
+    let (mut checked, mut failures) = (0, Vec::new());
+    for case in common::cases() {
+        let (objects, settings) = common::read(&case);
+        let Ok(text) = std::fs::read_to_string(case.join("flows.json")) else { continue };
+        let rows: Vec<Row> = serde_json::from_str(&text).unwrap();
+        for row in rows {
+            let (flow, entry) = flow(&row);
+            let family = IpFamily::of(flow.dst.ip());
+            let kernel = kernel(&objects, &settings, &row.node, family);
+            checked += 1;
+            if let Err(why) = compare(&row, flow, entry, &kernel.shares(Time::ZERO, flow, entry), kernel.config()) {
+                let case = case.file_name().unwrap().to_string_lossy();
+                failures.push(format!("{case}: {} {} {} -> {}: {why}", row.node, row.from, row.from_ip, row.to));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} of {checked} differ\n{}", failures.len(), failures.join("\n"));
+    assert_eq!(checked, 1551);
+}
