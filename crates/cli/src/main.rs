@@ -1,1 +1,72 @@
-fn main() {}
+//! `servicelab`: the engine in a terminal. No behaviour of its own.
+#![forbid(unsafe_code)]
+
+mod conformance;
+mod rules;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: servicelab COMMAND ...
+
+  rules        a node's rules, as kube-proxy writes them
+  conformance  every case below a folder, held to what the real thing did
+";
+
+/// Prints to standard output; a reader that has gone is no mistake of ours.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn rules(args: &[String]) -> ExitCode {
+    match rules::run(args) {
+        Ok(text) => {
+            print(&text);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn conformance(args: &[String]) -> ExitCode {
+    let [dir] = args else {
+        eprintln!("usage: servicelab conformance DIR");
+        return ExitCode::from(2);
+    };
+    match conformance::run(Path::new(dir)) {
+        Ok(report) => {
+            print(&report.text());
+            if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    match args.split_first() {
+        Some((command, rest)) => match command.as_str() {
+            "rules" => rules(rest),
+            "conformance" => conformance(rest),
+            "help" | "--help" | "-h" => {
+                print(USAGE);
+                ExitCode::SUCCESS
+            }
+            other => {
+                eprint!("unknown command {other:?}\n{USAGE}");
+                ExitCode::from(2)
+            }
+        },
+        None => {
+            eprint!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
