@@ -237,6 +237,7 @@ pub struct ObjectName {
 #[serde(deny_unknown_fields)]
 pub struct FaultName {
     /// `deletePod`.
+    #[serde(rename = "type")]
     pub kind: FaultKind,
     /// Of a Pod of this Deployment.
     pub deployment: Option<String>,

@@ -201,16 +201,24 @@ struct RawStep {
     wait: Option<Length>,
 }
 
+/// As `kind: Fault` in a scenario file, without its time.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawFault {
+    #[serde(rename = "type")]
     kind: FaultKind,
+    pod: Option<RawPod>,
+    node: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPod {
     #[serde(default = "default_namespace")]
     namespace: String,
     deployment: Option<String>,
     nth: Option<u32>,
-    pod: Option<String>,
-    node: Option<String>,
+    name: Option<String>,
 }
 
 impl TryFrom<RawStep> for Step {
@@ -231,8 +239,8 @@ impl TryFrom<RawFault> for Fault {
     fn try_from(raw: RawFault) -> Result<Fault, String> {
         let name = raw.kind.name();
         if raw.kind.of_node() {
-            let (Some(node), None, None, None) = (raw.node, raw.deployment, raw.nth, raw.pod) else {
-                return Err(format!("`{name}` wants a `node` and nothing else"));
+            let (Some(node), None) = (raw.node, raw.pod) else {
+                return Err(format!("`{name}` wants a `node` and no `pod`"));
             };
             return Ok(match raw.kind {
                 FaultKind::PowerOff => Fault::PowerOff { node },
@@ -241,11 +249,16 @@ impl TryFrom<RawFault> for Fault {
                 _ => Fault::JoinNode { node },
             });
         }
-        let namespace = raw.namespace;
-        let pod = match (raw.deployment, raw.pod, raw.node) {
-            (Some(deployment), None, None) => PodRef::Nth { namespace, deployment, nth: raw.nth.unwrap_or(1) },
-            (None, Some(name), None) if raw.nth.is_none() => PodRef::Named { namespace, name },
-            _ => return Err(format!("`{name}` wants a `deployment` (with `nth`, from 1) or a `pod`")),
+        let (Some(pod), None) = (raw.pod, raw.node) else {
+            return Err(format!("`{name}` wants a `pod` and no `node`"));
+        };
+        let namespace = pod.namespace;
+        let pod = match (pod.deployment, pod.name, pod.nth) {
+            (Some(deployment), None, nth) if nth != Some(0) => {
+                PodRef::Nth { namespace, deployment, nth: nth.unwrap_or(1) }
+            }
+            (None, Some(name), None) => PodRef::Named { namespace, name },
+            _ => return Err("a `pod` is `{deployment: web, nth: 1}`, counted from 1, or `{name: web-0}`".into()),
         };
         Ok(match raw.kind {
             FaultKind::KillProcess => Fault::KillProcess { pod },

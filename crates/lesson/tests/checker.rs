@@ -1,4 +1,5 @@
 //! Tasks are ticked by what happened, when it happened.
+#![allow(clippy::unwrap_used)]
 
 use lab_base::{Span, Time};
 use lab_protocol::{Counts, Outcome, Phrase, TaskReport};
@@ -182,7 +183,7 @@ fn deleted(secs: u64) -> CommandFact {
 #[test]
 fn within_counts_from_the_last_deed() {
     let spec = spec(
-        "[{id: done, command: {fault: {kind: deletePod, deployment: web}}}, \
+        "[{id: done, command: {fault: {type: deletePod, deployment: web}}}, \
           {id: fast, since: done, within: 3s, rules: {service: web, endpoints: 2}}]",
     );
     let (mut fake, mut c) = (Fake { service: web("", 0), ..Fake::default() }, Checker::new(&spec, &[]));

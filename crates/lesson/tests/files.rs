@@ -1,4 +1,5 @@
 //! Files of lessons: the ones that are there, and ones with mistakes.
+#![allow(clippy::unwrap_used)]
 
 use lesson::{lint, view};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +76,8 @@ fn mistakes_are_told_with_their_place() {
         ),
         ("lesson.yaml", "apply: wrong-case.yaml", "apply: wrong-selector.yaml", "nothing in the lesson uses this file"),
         ("lesson.yaml", "      right: true\n", "", "0 right answers"),
-        ("lesson.yaml", "kind: deletePod, deployment: web", "kind: deletePod, node: web", "wants a `deployment`"),
+        ("lesson.yaml", "pod: {deployment: web, nth: 1}", "node: web", "wants a `pod`"),
+        ("lesson.yaml", "nth: 1", "nth: 0", "counted from 1"),
         ("lesson.yaml", "en: Only one of", "fr: Only one of", "is missing in `en`"),
         ("lesson.yaml", "Choose *Delete Pod*,", "Choose <b>it</b>", "HTML is not part"),
         ("en.md", "# Your first Service\n", "", "begin with its title"),
