@@ -2,8 +2,8 @@
 
 use crate::objects::{
     ClientIPConfig, Deployment, DeploymentStrategyType, IntOrString, Object, Pod, PodSpec, PodTemplateSpec, Probe,
-    ReplicaSet, RollingUpdateDeployment, Service, ServiceType, SessionAffinity, SessionAffinityConfig,
-    Toleration, TrafficPolicy,
+    ReplicaSet, RollingUpdateDeployment, Service, ServiceType, SessionAffinity, SessionAffinityConfig, Toleration,
+    TrafficPolicy,
 };
 use std::sync::Arc;
 

@@ -23,12 +23,14 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// Which document of the text, from 0.
     pub document: u32,
+    /// What was probably meant instead: a field's name.
+    pub hint: Option<String>,
 }
 
 impl Diagnostic {
     /// An error at a place.
     pub fn error(message: impl Into<String>, path: impl Into<String>, span: Span, document: u32) -> Self {
-        Diagnostic { message: message.into(), path: path.into(), span, severity: Severity::Error, document }
+        Diagnostic { message: message.into(), path: path.into(), span, severity: Severity::Error, document, hint: None }
     }
     /// A warning at a place.
     pub fn warning(message: impl Into<String>, path: impl Into<String>, span: Span, document: u32) -> Self {

@@ -150,8 +150,8 @@ impl Parsed {
         if let Some((message, path, span)) = answer {
             self.answers.push(Diagnostic::error(message, path, span, document));
         }
-        for (message, path, span) in problems {
-            self.diagnostics.push(Diagnostic::error(message, path, span, document));
+        for ((message, path, span), hint) in problems {
+            self.diagnostics.push(Diagnostic { hint, ..Diagnostic::error(message, path, span, document) });
         }
         decode::namespace(kind, &mut typed);
         let errors = validation::create_tree(kind, &typed, release);

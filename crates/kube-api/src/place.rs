@@ -45,12 +45,16 @@ pub(crate) fn find(tree: &Tree, path: &str) -> Span {
     let steps = steps(path);
     for (i, step) in steps.iter().enumerate() {
         let next = match step {
-            Step::Field(name) | Step::Key(name) => named(at, name).map(|(key, tree)| (key, tree)),
+            Step::Field(name) | Step::Key(name) => named(at, name),
             Step::Index(index) => at.items().get(*index).map(|item| (first(item), item)),
         };
         // The server speaks of clusterIPs[0] where only clusterIP was written.
         let next = next.or_else(|| match (step, steps.get(i + 1)) {
             (Step::Field(name), _) if name == "clusterIPs" => named(at, "clusterIP"),
+            // And of template.labels where it means template.metadata.labels.
+            (Step::Field(name), _) if name == "labels" || name == "annotations" => {
+                at.get("metadata").and_then(|metadata| named(metadata, name))
+            }
             (Step::Index(0), _) if !matches!(at.value, Value::Seq(_) | Value::Map(_)) => Some((at.span, at)),
             _ => None,
         });
@@ -60,6 +64,14 @@ pub(crate) fn find(tree: &Tree, path: &str) -> Span {
     }
     let empty = at.is_null() && at.span.length == 0;
     if steps.is_empty() || empty || matches!(at.value, Value::Map(_) | Value::Seq(_)) { near } else { at.span }
+}
+
+/// The value at a path.
+pub(crate) fn value<'a>(tree: &'a Tree, path: &str) -> Option<&'a Tree> {
+    steps(path).iter().try_fold(tree, |at, step| match step {
+        Step::Field(name) | Step::Key(name) => named(at, name).map(|(_, tree)| tree),
+        Step::Index(index) => at.items().get(*index),
+    })
 }
 
 /// A key, or the same with a small first letter (`spec.LoadBalancerSourceRanges`).

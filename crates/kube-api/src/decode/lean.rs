@@ -1,8 +1,8 @@
 //! From a checked tree to a lean object.
 
+use crate::Diagnostic;
 use crate::objects::{Kind, Object};
 use crate::yaml::{Key, Tree, Value, from_tree};
-use crate::Diagnostic;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
@@ -30,7 +30,8 @@ pub(crate) fn lean(kind: Kind, mut tree: Tree) -> Result<Object, Diagnostic> {
     if let Value::Map(entries) = &mut tree.value {
         // Controllers and kubelets write these; a manifest's are not taken over.
         let status = matches!(kind, Kind::Pod | Kind::Deployment | Kind::ReplicaSet | Kind::Namespace);
-        entries.retain(|(key, _)| !matches!(key.name.as_str(), "apiVersion" | "kind") && !(status && key.name == "status"));
+        entries
+            .retain(|(key, _)| !(matches!(key.name.as_str(), "apiVersion" | "kind") || status && key.name == "status"));
     }
     trim(&mut tree);
     Ok(match kind {
@@ -69,7 +70,8 @@ fn trim(tree: &mut Tree) {
             // Not within labels or a container's own words: those are texts, and `creationTimestamp` no label.
             entries.retain(|(key, _)| !SERVER.contains(&key.name.as_str()));
             for (key, value) in entries {
-                if !matches!(key.name.as_str(), "labels" | "annotations" | "selector" | "matchLabels" | "nodeSelector") {
+                if !matches!(key.name.as_str(), "labels" | "annotations" | "selector" | "matchLabels" | "nodeSelector")
+                {
                     trim(value);
                 }
             }

@@ -5,4 +5,4 @@ mod lean;
 mod strict;
 
 pub(crate) use lean::{lean, namespace};
-pub(crate) use strict::{Decoded, decode, json_type};
+pub(crate) use strict::{Decoded, decode, go_quote, json_type};

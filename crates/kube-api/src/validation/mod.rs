@@ -1,49 +1,63 @@
 //! Validation in the API server's words (`pkg/apis/*/validation`), in its order.
+//!
+//! It works on trees, where a value may still be anything of its JSON type: the lean objects can't hold
+//! `port: 70000` or `type: nodePort`.
 
+mod apps;
+mod errors;
+mod meta;
+mod names;
+mod other;
+mod pod;
+mod service;
+mod service_update;
+
+pub use errors::FieldError;
+
+use crate::Release;
 use crate::objects::{Kind, Object};
-use crate::yaml::{Span, Tree, to_tree};
-use crate::{Release, place};
-use serde::{Deserialize, Serialize};
-
-/// One complaint about one field (`apimachinery/pkg/util/validation/field/errors.go`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FieldError {
-    /// `spec.ports[0].port`.
-    pub path: String,
-    /// The full line: `spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive`.
-    pub message: String,
-    /// The value that is complained about, where it is a text: tells which of several is meant.
-    pub value: Option<String>,
-}
-
-impl FieldError {
-    /// Where it stands in the text that a tree was read from.
-    pub fn place(&self, tree: &Tree) -> Span {
-        place::find(tree, &self.path)
-    }
-}
+use crate::yaml::{Tree, to_tree};
+use errors::Errors;
 
 /// What the API server complains about when this object is to be created.
 pub fn create(object: &Object, release: Release) -> Vec<FieldError> {
     to_tree(object).map(|tree| create_tree(object.kind(), &tree, release)).unwrap_or_default()
 }
 
-/// What the API server complains about when `new` is to replace `old`.
-pub fn update(new: &Object, _old: &Object, release: Release) -> Vec<FieldError> {
-    create(new, release)
+/// What the API server complains about when `new` is to replace `old`. Both as they are stored, with defaults.
+pub fn update(new: &Object, old: &Object, release: Release) -> Vec<FieldError> {
+    let (Some(tree), Some(before)) = (to_tree(new), to_tree(old)) else { return Vec::new() };
+    let (mut first, mut last) = (Errors::default(), Errors::default());
+    match new.kind() {
+        Kind::Service => service_update::update(&mut first, &tree, &before),
+        Kind::Deployment | Kind::ReplicaSet => apps::update(&mut last, &tree, &before),
+        Kind::Pod => pod::update(&mut last, &tree, &before),
+        Kind::EndpointSlice => other::slice_update(&mut last, &tree, &before),
+        Kind::Namespace | Kind::Node => {}
+    }
+    first.0.into_iter().chain(create_tree(new.kind(), &tree, release)).chain(last.0).collect()
 }
 
-/// As kubectl prints them: `The Service "x" is invalid: spec.x: ...`, or one bullet a line.
+/// As kubectl prints them: `The Service "x" is invalid: spec.x: ...`, or a bullet for each.
 pub fn envelope(kind: Kind, name: &str, errors: &[FieldError]) -> String {
+    let head = format!("The {} \"{name}\" is invalid: ", kind.name());
     match errors {
-        [one] => format!("The {} \"{name}\" is invalid: {}", kind.name(), one.message),
-        many => {
-            let lines = many.iter().map(|e| format!("* {}\n", e.message)).collect::<String>();
-            format!("The {} \"{name}\" is invalid: \n{}", kind.name(), lines.trim_end())
-        }
+        [one] => format!("{head}{}", one.message),
+        many => many.iter().fold(head, |text, error| format!("{text}\n* {}", error.message)),
     }
 }
 
-pub(crate) fn create_tree(_: Kind, _: &Tree, _: Release) -> Vec<FieldError> {
-    Vec::new()
+/// Validates what strict decoding left.
+pub(crate) fn create_tree(kind: Kind, tree: &Tree, release: Release) -> Vec<FieldError> {
+    let mut errors = Errors::default();
+    match kind {
+        Kind::Service => service::create(&mut errors, &service::Wide::read(tree), release),
+        Kind::Pod => pod::create(&mut errors, tree),
+        Kind::Deployment => apps::deployment(&mut errors, tree),
+        Kind::ReplicaSet => apps::replica_set(&mut errors, tree),
+        Kind::EndpointSlice => other::slice(&mut errors, tree),
+        Kind::Node => other::node(&mut errors, tree),
+        Kind::Namespace => other::namespace(&mut errors, tree),
+    }
+    errors.0
 }

@@ -84,7 +84,9 @@ impl<'a> Lines<'a> {
         let (mut start, mut content) = (0, false);
         for index in 0..self.starts.len() {
             let line = self.line(index);
-            let marker = line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
+            let marker = line
+                .strip_prefix("---")
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
             if marker && content {
                 chunks.push((start, index));
                 start = index;
@@ -168,8 +170,12 @@ impl<'a> Loader<'a> {
                 self.node(Tree { span, value }, anchor, merge, 1)?;
             }
             EventData::Alias { anchor } if self.too_deep.is_none() => self.alias(&anchor, span)?,
-            EventData::SequenceStart { anchor, .. } => self.start(Value::Seq(Vec::new()), anchor, span, event.start_mark)?,
-            EventData::MappingStart { anchor, .. } => self.start(Value::Map(Vec::new()), anchor, span, event.start_mark)?,
+            EventData::SequenceStart { anchor, .. } => {
+                self.start(Value::Seq(Vec::new()), anchor, span, event.start_mark)?
+            }
+            EventData::MappingStart { anchor, .. } => {
+                self.start(Value::Map(Vec::new()), anchor, span, event.start_mark)?
+            }
             EventData::SequenceEnd | EventData::MappingEnd => {
                 self.depth -= 1;
                 if self.too_deep.is_none()
@@ -337,9 +343,7 @@ impl<'a> Loader<'a> {
 
     /// The first character that YAML doesn't allow.
     fn control(&self) -> Span {
-        let bad = |c: char| {
-            !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-        };
+        let bad = |c: char| !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
         for index in self.first_line..self.lines.starts.len() {
             if let Some(column) = self.lines.line(index).chars().position(bad) {
                 return Span { line: index as u32 + 1, column: column as u32 + 1, length: 1 };

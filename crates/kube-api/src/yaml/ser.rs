@@ -167,7 +167,11 @@ impl SerializeMap for Map {
     }
     fn serialize_value<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), Error> {
         let key = Key::new(std::mem::take(&mut self.key));
-        self.entries.push((key, tree(v.serialize(Ser)?)));
+        // What isn't there isn't written.
+        match v.serialize(Ser)? {
+            Value::Null => {}
+            value => self.entries.push((key, tree(value))),
+        }
         Ok(())
     }
     fn end(self) -> Result<Value, Error> {
