@@ -3,6 +3,7 @@
 
 mod conformance;
 mod rules;
+mod validate;
 
 use std::io::Write;
 use std::path::Path;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: servicelab COMMAND ...
 
   rules        a node's rules, as kube-proxy writes them
+  validate     what the API server answers to manifests
   conformance  every case below a folder, held to what the real thing did
 ";
 
@@ -28,6 +30,24 @@ fn rules(args: &[String]) -> ExitCode {
         Err(failure) => {
             eprintln!("{failure}");
             ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn validate(args: &[String]) -> ExitCode {
+    match validate::run(args) {
+        Ok((text, remarks, valid)) => {
+            print(&text);
+            eprint!("{remarks}");
+            if valid { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(rules::Failure::Usage(why)) => {
+            eprintln!("{why}\nusage: {}", validate::USAGE);
+            ExitCode::from(2)
+        }
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(2)
         }
     }
 }
@@ -54,6 +74,7 @@ fn main() -> ExitCode {
     match args.split_first() {
         Some((command, rest)) => match command.as_str() {
             "rules" => rules(rest),
+            "validate" => validate(rest),
             "conformance" => conformance(rest),
             "help" | "--help" | "-h" => {
                 print(USAGE);

@@ -107,7 +107,7 @@ fn options(args: &[String]) -> Result<Options, Failure> {
 }
 
 /// The text of a file, or of standard input for `-`.
-fn text_of(file: &str) -> Result<String, Failure> {
+pub fn text_of(file: &str) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     let read = if file == "-" {
         std::io::stdin().lock().read_to_end(&mut bytes).map(|_| ())

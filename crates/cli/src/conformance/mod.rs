@@ -1,6 +1,7 @@
 //! `servicelab conformance DIR`: every case below a folder, held to what the real thing did.
 
 mod proxy;
+mod validation;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 type Suite = fn(&[PathBuf], &mut Report);
 
 /// The suites. A new one is added here.
-const SUITES: &[Suite] = &[proxy::run];
+const SUITES: &[Suite] = &[proxy::run, validation::run];
 
 /// How the cases went.
 #[derive(Debug, Default)]
