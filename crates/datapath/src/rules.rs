@@ -218,14 +218,17 @@ impl Rule {
     pub fn new(matches: impl Into<Box<[Match]>>, target: Target, origin: OriginId) -> Rule {
         Rule { matches: matches.into(), target, origin }
     }
-    /// The rule's protocol, single destination address and port, if it asks for them.
+    /// The rule's protocol, single destination address and port, if it asks for them before anything that
+    /// draws a number or touches a list (addresses and protocol are always asked for first).
     pub(crate) fn selector(&self) -> (Option<L4>, Option<std::net::IpAddr>, Option<u16>) {
         let (mut proto, mut dst, mut port) = (None, None, None);
+        let mut pure = true;
         for m in &self.matches {
             match m {
                 Match::Proto(p) => proto = Some(*p),
                 Match::Destination { net: Net::Host(ip), not: false } => dst = Some(*ip),
-                Match::DestinationPort(p) => port = Some(*p),
+                Match::DestinationPort(p) if pure => port = Some(*p),
+                Match::Statistic(_) | Match::RecentCheck { .. } | Match::RecentSet { .. } => pure = false,
                 _ => {}
             }
         }
