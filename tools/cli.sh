@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Starts `servicelab`, built first only if a source is newer. Needs cargo and nothing of the web set-up.
+set -euo pipefail
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+bin=$top/target/cli/release/servicelab
+stamp=$top/target/cli/.built   # as old as the sources that went into the binary
+
+stale() {
+  [ -x "$bin" ] && [ -e "$stamp" ] || return 0
+  [ -n "$(find "$top/Cargo.toml" "$top/Cargo.lock" "$top/crates" -newer "$stamp" -print -quit)" ]
+}
+
+if stale; then
+  command -v cargo >/dev/null || { echo "servicelab: cargo is needed, see https://rustup.rs" >&2; exit 2; }
+  mkdir -p "$top/target/cli"
+  touch "$stamp.next"
+  # One toolchain, whether called by hand or from Trunk, so that nothing is built twice.
+  [ "${RUSTUP_TOOLCHAIN:-}" != debian-wasm ] || unset RUSTUP_TOOLCHAIN
+  # Fast to run and fast to build; the release profile of the site is made for size.
+  CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CARGO_PROFILE_RELEASE_LTO=false CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    cargo build --quiet --release --package servicelab-cli --manifest-path "$top/Cargo.toml" --target-dir "$top/target/cli" >&2
+  mv "$stamp.next" "$stamp"
+fi
+exec "$bin" "$@"
