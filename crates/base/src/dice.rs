@@ -74,6 +74,17 @@ impl Dice {
     }
 }
 
+/// A number for something that has a name, to be the subject of draws (FNV-1a over the parts, with a separator).
+pub fn subject(parts: &[&str]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for part in parts {
+        for byte in part.bytes().chain(core::iter::once(0xff)) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    hash
+}
+
 /// One draw: 64 uniform bits, read in the way that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roll(u64);

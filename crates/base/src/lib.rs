@@ -7,5 +7,5 @@
 mod dice;
 mod time;
 
-pub use dice::{Dice, Roll, Source};
+pub use dice::{Dice, Roll, Source, subject};
 pub use time::{Span, Time};

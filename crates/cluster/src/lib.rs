@@ -1,1 +1,45 @@
+//! The simulated cluster: clock, API store, controllers, kubelets, scheduler, kube-proxies, clients, faults, facts.
+//!
+//! A discrete-event simulation: the state of a [`Cluster`] changes only when an event of its queue happens, and cloning it
+//! is a snapshot. [`Timeline`] adds commands, going back and recording. Everything follows from the scenario, the seed and
+//! the commands.
 #![forbid(unsafe_code)]
+
+mod allocate;
+mod apply;
+mod cluster;
+mod controllers;
+mod event;
+mod facts;
+mod fault;
+mod kubelet;
+mod machine;
+mod node_lifecycle;
+mod proxy;
+mod report;
+mod scenario;
+mod scheduler;
+mod status;
+mod store;
+mod timeline;
+mod traffic;
+mod view;
+mod workload;
+
+pub use apply::{Applied, diagnostic};
+pub use cluster::{Cluster, SERVICE_CIDR};
+pub use event::NodeName;
+pub use facts::{Deed, Facts, Ghost, GonePod, PodTally, RequestFact, SecondFact};
+pub use fault::fault_name;
+pub use kubelet::{Process, Sandbox};
+pub use machine::Machine;
+pub use node_lifecycle::EVICTION_AFTER;
+pub use proxy::MIN_SYNC_PERIOD;
+pub use report::{Report, report};
+pub use scenario::{
+    Arrival, ClientSpec, ClusterSpec, NodeEntry, Nodes, Scenario, Sigterm, Target, WorkloadSpec, parse_duration,
+};
+pub use store::{Store, Stored, Table};
+pub use timeline::{Observer, Recording, Timeline};
+pub use traffic::{Client, Request, RequestId};
+pub use view::FrameMaker;

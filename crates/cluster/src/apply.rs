@@ -1,0 +1,300 @@
+//! `kubectl apply` and `kubectl delete`: text -> API server -> store.
+
+use crate::cluster::Cluster;
+use crate::facts::Deed;
+use crate::store::Stored;
+use kube_api::manifest::{self, Content};
+use kube_api::{
+    Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, Pod, ReplicaSet, Service, ServiceType,
+};
+use lab_base::{Span, Time};
+use lab_protocol::{Diagnostic, MarkKind, Phrase};
+use std::sync::Arc;
+
+/// What applying a text came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Applied {
+    /// `service/web created`, one for each object.
+    pub results: Vec<String>,
+    /// Mistakes and warnings, each at its place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Whether anything in the store changed.
+    pub changed: bool,
+}
+
+/// A mistake as the page shows it.
+pub fn diagnostic(d: &kube_api::Diagnostic) -> Diagnostic {
+    Diagnostic {
+        line: d.span.line,
+        column: d.span.column,
+        length: d.span.length,
+        error: d.severity == kube_api::Severity::Error,
+        path: d.path.clone(),
+        message: d.message.clone(),
+        phrase: None,
+    }
+}
+
+impl Cluster {
+    /// `kubectl apply -f -`: what is right is applied, what is wrong is told.
+    pub fn apply_yaml(&mut self, text: &str) -> Applied {
+        let parsed = manifest::parse_as(text, self.release);
+        let mut applied =
+            Applied { diagnostics: parsed.diagnostics.iter().map(diagnostic).collect(), ..Applied::default() };
+        for manifest in &parsed.manifests {
+            let place = |path: &str| manifest.place(path);
+            let complain = |path: &str, message: String, phrase: Option<Phrase>| {
+                let span = place(path);
+                Diagnostic {
+                    line: span.line,
+                    column: span.column,
+                    length: span.length,
+                    error: true,
+                    path: path.into(),
+                    message,
+                    phrase,
+                }
+            };
+            match &manifest.content {
+                Content::Lab { kind, .. } => {
+                    let phrase = Phrase::new("diag-lab-kind").with("kind", kind);
+                    applied.diagnostics.push(complain("kind", String::new(), Some(phrase)));
+                }
+                Content::Object(object) => match self.apply_object(object.clone()) {
+                    Ok(result) => {
+                        applied.changed |= !result.ends_with(" unchanged");
+                        applied.results.push(result);
+                    }
+                    Err(message) => {
+                        let path = field_of(&message).unwrap_or("metadata.name").to_owned();
+                        applied.diagnostics.push(complain(&path, message, None));
+                    }
+                },
+            }
+        }
+        self.tell_watchers();
+        applied
+    }
+
+    /// Creates or changes one object.
+    ///
+    /// # Errors
+    /// kubectl's complaint.
+    pub(crate) fn apply_object(&mut self, mut object: Object) -> Result<String, String> {
+        let kind = object.kind();
+        let key = object.metadata().key();
+        if kind.namespaced() && self.store.get::<Namespace>(&NamespacedName::new("", key.namespace.clone())).is_none() {
+            return Err(format!(
+                "Error from server (NotFound): error when creating \"STDIN\": namespaces \"{}\" not found",
+                key.namespace
+            ));
+        }
+        let given = object.clone();
+        kube_api::defaults::apply(&mut object);
+        let verb = match object {
+            Object::Namespace(o) => self.put(&key, (*o).clone(), |_, _| ()),
+            Object::Node(o) => self.apply_node(&key, &o)?,
+            Object::Service(o) => self.apply_service(&key, (*o).clone())?,
+            Object::EndpointSlice(o) => self.put(&key, (*o).clone(), |old: &mut EndpointSlice, new| {
+                old.endpoints.clone_from(&new.endpoints);
+                old.ports.clone_from(&new.ports);
+            }),
+            Object::Deployment(o) => self.apply_deployment(&key, (*o).clone(), &given)?,
+            Object::ReplicaSet(o) => {
+                self.put(&key, (*o).clone(), |old: &mut ReplicaSet, new| old.spec.clone_from(&new.spec))
+            }
+            Object::Pod(o) => self.apply_pod(&key, (*o).clone())?,
+        };
+        self.last_applied.insert((kind, key.clone()), given);
+        let name = format!("{}/{}", resource(kind), key.name);
+        if verb != "unchanged" {
+            let phrase =
+                Phrase::new(if verb == "created" { "mark-created" } else { "mark-configured" }).with("object", &name);
+            self.mark(MarkKind::Apply, format!("{}/{}", kind.name(), key.name), phrase);
+            self.facts.deed(self.now, Deed::Applied { kind: kind.name().into(), name: key.name });
+        }
+        Ok(format!("{name} {verb}"))
+    }
+
+    /// Stores an object: new, or in place of the old one (labels, annotations, and what `change` carries over).
+    fn put<T: Stored>(&mut self, key: &NamespacedName, new: T, change: impl FnOnce(&mut T, &T)) -> &'static str {
+        if self.store.get::<T>(key).is_none() {
+            self.store.create(self.now, new);
+            return "created";
+        }
+        let changed = self.store.update::<T>(key, |old| {
+            let (meta, from) = (old.meta_mut(), new.meta());
+            meta.labels.clone_from(&from.labels);
+            meta.annotations.extend(from.annotations.clone());
+            change(old, &new);
+        });
+        if changed { "configured" } else { "unchanged" }
+    }
+
+    fn apply_node(&mut self, key: &NamespacedName, new: &Node) -> Result<&'static str, String> {
+        if self.store.get::<Node>(key).is_none() {
+            return Err(format!(
+                "nodes \"{}\" not found: a node is a machine, which a manifest can't make; the scenario's Cluster lists them",
+                key.name
+            ));
+        }
+        let changed = self.store.update::<Node>(key, |old| {
+            old.metadata.labels.extend(new.metadata.labels.clone());
+            old.spec.unschedulable = new.spec.unschedulable;
+            old.spec.taints.clone_from(&new.spec.taints);
+        });
+        Ok(if changed { "configured" } else { "unchanged" })
+    }
+
+    fn apply_service(&mut self, key: &NamespacedName, mut new: Service) -> Result<&'static str, String> {
+        if let Some(old) = self.store.get::<Service>(key) {
+            keep_allocated(&mut new, old);
+            let errors = kube_api::validation::update(
+                &Object::Service(Arc::new(new.clone())),
+                &Object::Service(old.clone()),
+                self.release,
+            );
+            if !errors.is_empty() {
+                return Err(kube_api::validation::envelope(Kind::Service, &key.name, &errors));
+            }
+        }
+        self.allocate(&mut new)?;
+        Ok(self.put(key, new, |old, new| old.spec.clone_from(&new.spec)))
+    }
+
+    fn apply_deployment(
+        &mut self,
+        key: &NamespacedName,
+        mut new: Deployment,
+        given: &Object,
+    ) -> Result<&'static str, String> {
+        if let Some(old) = self.store.get::<Deployment>(key) {
+            if old.spec.selector != new.spec.selector {
+                let line = "spec.selector: Invalid value: field is immutable";
+                return Err(format!("The Deployment \"{}\" is invalid: {line}", key.name));
+            }
+            // The three-way merge: a number of replicas that was never applied is somebody else's and stays.
+            let asked = |o: &Object| matches!(o, Object::Deployment(d) if d.spec.replicas.is_some());
+            let before = self.last_applied.get(&(Kind::Deployment, key.clone()));
+            if !asked(given) && !before.is_some_and(asked) {
+                new.spec.replicas = old.spec.replicas;
+            }
+        }
+        Ok(self.put(key, new, |old, new| old.spec.clone_from(&new.spec)))
+    }
+
+    fn apply_pod(&mut self, key: &NamespacedName, new: Pod) -> Result<&'static str, String> {
+        if let Some(old) = self.store.get::<Pod>(key) {
+            let spec = |p: &Pod| {
+                let mut spec = p.spec.clone();
+                spec.node_name.clear();
+                spec
+            };
+            if spec(old) != spec(&new) {
+                let line = "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+                return Err(format!("The Pod \"{}\" is invalid: {line}", key.name));
+            }
+        }
+        Ok(self.put(key, new, |_, _| ()))
+    }
+
+    /// `kubectl delete`. Answers `service "web" deleted`.
+    ///
+    /// # Errors
+    /// kubectl's complaint.
+    pub fn delete(&mut self, kind: &str, namespace: &str, name: &str) -> Result<String, String> {
+        let Some(kind) = Kind::ALL.into_iter().find(|k| k.name() == kind) else {
+            return Err(format!("error: the server doesn't have a resource type \"{kind}\""));
+        };
+        let key = NamespacedName::new(if kind.namespaced() { namespace } else { "" }, name);
+        let gone = match kind {
+            Kind::Pod => self.delete_pod(&key, None),
+            Kind::Service => self.store.remove::<Service>(&key).is_some(),
+            Kind::EndpointSlice => self.store.remove::<EndpointSlice>(&key).is_some(),
+            Kind::Deployment => self.store.remove::<Deployment>(&key).is_some(),
+            Kind::ReplicaSet => self.store.remove::<ReplicaSet>(&key).is_some(),
+            Kind::Namespace | Kind::Node => {
+                return Err(format!("error: deleting {} is not simulated", kind.plural()));
+            }
+        };
+        if !gone {
+            return Err(format!("Error from server (NotFound): {} \"{name}\" not found", kind.plural()));
+        }
+        self.last_applied.remove(&(kind, key));
+        let object = format!("{}/{name}", resource(kind));
+        self.mark(
+            MarkKind::Apply,
+            format!("{}/{name}", kind.name()),
+            Phrase::new("mark-deleted").with("object", object),
+        );
+        self.facts.deed(self.now, Deed::Deleted { kind: kind.name().into(), name: name.into() });
+        self.tell_watchers();
+        Ok(format!("{} \"{name}\" deleted", resource(kind)))
+    }
+
+    /// Deletes a Pod: at once with grace 0 or without a node, else its kubelet has until the grace period ends.
+    pub(crate) fn delete_pod(&mut self, key: &NamespacedName, grace: Option<i64>) -> bool {
+        let Some(pod) = self.store.get::<Pod>(key).cloned() else { return false };
+        let grace = grace.or(pod.spec.termination_grace_period_seconds).unwrap_or(30).max(0);
+        if grace == 0 || pod.spec.node_name.is_empty() {
+            return self.store.remove::<Pod>(key).is_some();
+        }
+        let deadline: Time = self.now + Span::from_secs(grace as u64);
+        self.store.update::<Pod>(key, |p| {
+            if p.metadata.deletion_timestamp.is_none_or(|at| at > deadline) {
+                p.metadata.deletion_timestamp = Some(deadline);
+                p.metadata.deletion_grace_period_seconds = Some(grace);
+            }
+        })
+    }
+}
+
+/// What the server gave out stays when a manifest doesn't mention it (`patchAllocatedValues` in
+/// `pkg/registry/core/service/storage/storage.go`).
+fn keep_allocated(new: &mut Service, old: &Service) {
+    let has_ip = |s: &Service| s.spec.type_ != ServiceType::ExternalName;
+    if has_ip(new) && has_ip(old) && new.spec.cluster_ip.is_empty() && new.spec.cluster_ips.is_empty() {
+        new.spec.cluster_ip.clone_from(&old.spec.cluster_ip);
+        new.spec.cluster_ips.clone_from(&old.spec.cluster_ips);
+    }
+    if new.spec.ip_families.is_empty() {
+        new.spec.ip_families.clone_from(&old.spec.ip_families);
+    }
+    if new.spec.ip_family_policy.is_none() {
+        new.spec.ip_family_policy.clone_from(&old.spec.ip_family_policy);
+    }
+    let on_nodes = |s: &Service| matches!(s.spec.type_, ServiceType::NodePort | ServiceType::LoadBalancer);
+    if on_nodes(new) && on_nodes(old) {
+        for port in &mut new.spec.ports {
+            if port.node_port == 0
+                && let Some(same) = old.spec.ports.iter().find(|p| p.port == port.port && p.protocol == port.protocol)
+            {
+                port.node_port = same.node_port;
+            }
+        }
+        if new.spec.health_check_node_port == 0 && new.spec.external_traffic_policy == old.spec.external_traffic_policy
+        {
+            new.spec.health_check_node_port = old.spec.health_check_node_port;
+        }
+    }
+}
+
+/// The field that an answer of the API server complains about.
+fn field_of(message: &str) -> Option<&str> {
+    let rest = message.split(" is invalid: ").nth(1)?;
+    let path = rest.split(": ").next()?;
+    path.starts_with("spec").then_some(path)
+}
+
+/// `deployment.apps`, as kubectl names an object's kind.
+fn resource(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Namespace => "namespace",
+        Kind::Node => "node",
+        Kind::Service => "service",
+        Kind::EndpointSlice => "endpointslice.discovery.k8s.io",
+        Kind::Deployment => "deployment.apps",
+        Kind::ReplicaSet => "replicaset.apps",
+        Kind::Pod => "pod",
+    }
+}

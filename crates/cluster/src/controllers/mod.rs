@@ -1,0 +1,85 @@
+//! The control loops of kube-controller-manager: they watch, queue keys and reconcile.
+
+mod deployment;
+mod endpointslice;
+mod garbage;
+mod replicaset;
+mod rolling;
+
+use crate::cluster::Cluster;
+use crate::event::{Controller, Event};
+use crate::store::Change;
+use kube_api::{Kind, NamespacedName, Object, Pod, Service, selects};
+use lab_base::subject;
+
+/// Puts the keys that a change concerns into the queues of those who watch.
+pub(crate) fn route(cluster: &mut Cluster, change: &Change) {
+    match change.kind {
+        Kind::Deployment => cluster.enqueue(Controller::Deployment, change.key.clone()),
+        Kind::ReplicaSet => {
+            cluster.enqueue(Controller::ReplicaSet, change.key.clone());
+            enqueue_owner(cluster, change, Kind::Deployment, Controller::Deployment);
+        }
+        Kind::Pod => pod_changed(cluster, change),
+        Kind::Service => cluster.enqueue(Controller::EndpointSlice, change.key.clone()),
+        Kind::EndpointSlice => {
+            // A slice that someone else deleted or changed is put right again.
+            if let Some(Object::EndpointSlice(slice)) = change.new.as_ref().or(change.old.as_ref())
+                && let Some(service) = crate::proxy::service_of(slice)
+                && change.new.is_none()
+            {
+                let key = NamespacedName::new(change.key.namespace.clone(), service);
+                cluster.enqueue(Controller::EndpointSlice, key);
+            }
+        }
+        Kind::Node | Kind::Namespace => {}
+    }
+    if change.new.is_none() {
+        cluster.enqueue(Controller::GarbageCollector, NamespacedName::default());
+    }
+}
+
+fn enqueue_owner(cluster: &mut Cluster, change: &Change, kind: Kind, controller: Controller) {
+    let Some(object) = change.new.as_ref().or(change.old.as_ref()) else { return };
+    if let Some(owner) = object.metadata().controller()
+        && owner.kind == kind.name()
+    {
+        cluster.enqueue(controller, NamespacedName::new(change.key.namespace.clone(), owner.name.clone()));
+    }
+}
+
+fn pod_changed(cluster: &mut Cluster, change: &Change) {
+    enqueue_owner(cluster, change, Kind::ReplicaSet, Controller::ReplicaSet);
+    let pod = |o: &Option<Object>| match o {
+        Some(Object::Pod(p)) => Some(p.clone()),
+        _ => None,
+    };
+    let (old, new) = (pod(&change.old), pod(&change.new));
+    if let Some(new) = &new
+        && new.spec.node_name.is_empty()
+        && old.is_none()
+    {
+        let at = cluster.hears_at(subject(&["kube-scheduler"]), &change.key);
+        cluster.events.plan(at, Event::Schedule(change.key.clone()));
+    }
+    // Deployments hear of their Pods only for Recreate, which waits for the last old one to go.
+    if new.is_none()
+        && let Some(old) = &old
+        && let Some(owner) = cluster.deployment_of(old)
+    {
+        cluster.enqueue(Controller::Deployment, owner);
+    }
+    let matches = |pod: &Option<std::sync::Arc<Pod>>, service: &Service| {
+        pod.as_ref()
+            .is_some_and(|p| !service.spec.selector.is_empty() && selects(&service.spec.selector, &p.metadata.labels))
+    };
+    let services: Vec<_> = cluster
+        .store
+        .list::<Service>()
+        .filter(|s| s.metadata.namespace == change.key.namespace && (matches(&old, s) || matches(&new, s)))
+        .map(|s| s.metadata.key())
+        .collect();
+    for key in services {
+        cluster.enqueue(Controller::EndpointSlice, key);
+    }
+}

@@ -1,0 +1,129 @@
+//! What can happen in a cluster, and when: the event queue of the simulation.
+
+use crate::store::Change;
+use crate::traffic::RequestId;
+use imbl::OrdMap;
+use kube_api::{NamespacedName, Uid};
+use lab_base::Time;
+use lab_protocol::{Fault, Outcome};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Name of a node, shared by all that mention it.
+pub type NodeName = Arc<str>;
+
+/// A control loop of kube-controller-manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Controller {
+    /// `pkg/controller/deployment`; keys are Deployments.
+    Deployment,
+    /// `pkg/controller/replicaset`; keys are ReplicaSets.
+    ReplicaSet,
+    /// `pkg/controller/endpointslice`; keys are Services.
+    EndpointSlice,
+    /// `pkg/controller/garbagecollector`; keys are owners that are gone, by kind and name.
+    GarbageCollector,
+}
+
+/// Something that will happen.
+#[derive(Clone, Debug, Serialize)]
+pub enum Event {
+    /// A controller's worker takes a key from its queue.
+    Reconcile(Controller, NamespacedName),
+    /// The scheduler takes a Pod.
+    Schedule(NamespacedName),
+    /// A node's kube-proxy hears of a Service or EndpointSlice.
+    ProxyHears(NodeName, Arc<Change>),
+    /// A node's kube-proxy begins to write rules.
+    ProxySync(NodeName),
+    /// And has written them.
+    ProxySynced(NodeName),
+    /// A kubelet hears of a Pod's new state in the API server.
+    KubeletHears(NodeName, NamespacedName),
+    /// A step in the life of a sandbox; stale if its process is another by then.
+    Sandbox(Uid, u32, Step),
+    /// The kubelet writes a Pod's status to the API server.
+    Status(Uid),
+    /// A client sends its next request.
+    Arrival(u64),
+    /// A request's first packet reaches the end of its way.
+    Arrive(RequestId),
+    /// The server's answer leaves.
+    Respond(RequestId),
+    /// The client learns how its request ended.
+    Finish(RequestId, Outcome),
+    /// The client has waited long enough.
+    GiveUp(RequestId),
+    /// The node controller's poll finds a node's lease too old.
+    NodeSilent(NodeName, u64),
+    /// And later finds it renewed.
+    NodeHeard(NodeName, u64),
+    /// Taints have been there longer than its Pods put up with.
+    EvictPods(NodeName, u64),
+    /// A node that was switched on has booted.
+    Booted(NodeName, u64),
+    /// A fault of the scenario's timetable.
+    Planned(Fault),
+}
+
+/// A step in the life of a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Step {
+    /// The network namespace stands: the Pod has its address.
+    Networked,
+    /// The container's process starts.
+    Started,
+    /// The process listens.
+    Listens,
+    /// The kubelet's relist finds that the process runs.
+    NoticedRunning,
+    /// The kubelet's relist finds that the process is dead.
+    NoticedExit,
+    /// Time for a readiness probe.
+    Readiness,
+    /// Time for a liveness probe.
+    Liveness,
+    /// preStop has ended: SIGTERM.
+    Sigterm,
+    /// The grace period is over: SIGKILL.
+    Sigkill,
+    /// Everything has stopped: the network namespace goes.
+    TornDown,
+}
+
+/// Where an event stands in the queue: by time, then in the order in which they were planned.
+pub type EventKey = (Time, u64);
+
+/// The queue. Cloning shares it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct EventQueue {
+    events: OrdMap<EventKey, Event>,
+    planned: u64,
+}
+
+impl EventQueue {
+    /// Plans an event; the key can take it back.
+    pub fn plan(&mut self, at: Time, event: Event) -> EventKey {
+        self.planned += 1;
+        let key = (at, self.planned);
+        self.events.insert(key, event);
+        key
+    }
+    /// Takes a planned event back.
+    pub fn cancel(&mut self, key: EventKey) {
+        self.events.remove(&key);
+    }
+    /// Takes the first event out if it is due by `until`.
+    pub fn pop(&mut self, until: Time) -> Option<(Time, Event)> {
+        let (key, _) = self.events.get_min()?;
+        let key = *key;
+        if key.0 > until {
+            return None;
+        }
+        self.events.remove(&key).map(|event| (key.0, event))
+    }
+    /// When the first event is due.
+    pub fn next_at(&self) -> Option<Time> {
+        self.events.get_min().map(|(k, _)| k.0)
+    }
+}

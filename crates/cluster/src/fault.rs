@@ -1,0 +1,209 @@
+//! Things that break, and are mended.
+
+use crate::cluster::Cluster;
+use crate::event::Event;
+use crate::facts::Deed;
+use kube_api::{NamespacedName, Pod, Uid};
+use lab_base::{Source, Span, subject};
+use lab_protocol::{Fault, MarkKind, Phrase, PodRef};
+use std::sync::Arc;
+
+/// From switching a node on until its kubelet and kube-proxy run.
+const BOOT: (Span, Span) = (Span::from_secs(12), Span::from_secs(18));
+
+impl Cluster {
+    /// The Pod that a fault means now.
+    pub fn find_pod(&self, which: &PodRef) -> Option<Arc<Pod>> {
+        match which {
+            PodRef::Named { namespace, name } => {
+                self.store.get::<Pod>(&NamespacedName::new(namespace.clone(), name.clone())).cloned()
+            }
+            PodRef::Nth { namespace, deployment, nth } => {
+                let owner = NamespacedName::new(namespace.clone(), deployment.clone());
+                self.living_pods_of(&owner).into_iter().nth((*nth).max(1) as usize - 1)
+            }
+        }
+    }
+
+    /// The Pods of a Deployment that aren't being deleted, by creation.
+    pub fn living_pods_of(&self, deployment: &NamespacedName) -> Vec<Arc<Pod>> {
+        let mut pods: Vec<_> = self
+            .store
+            .list::<Pod>()
+            .filter(|p| !p.metadata.is_deleting() && !p.is_finished())
+            .filter(|p| self.deployment_of(p).as_ref() == Some(deployment))
+            .cloned()
+            .collect();
+        pods.sort_by_key(|p| (p.metadata.creation_timestamp, p.metadata.uid));
+        pods
+    }
+
+    /// Lets something break, or mends it. False: there is nothing that it could mean, so nothing happened.
+    pub fn inject(&mut self, fault: &Fault) -> bool {
+        let pod = |which: &PodRef| self.find_pod(which);
+        let done = match fault {
+            Fault::KillProcess { pod: p }
+            | Fault::DeletePod { pod: p }
+            | Fault::KillPod { pod: p }
+            | Fault::FailReadiness { pod: p }
+            | Fault::PassReadiness { pod: p }
+            | Fault::CutPod { pod: p }
+            | Fault::JoinPod { pod: p } => match pod(p) {
+                Some(pod) => self.pod_fault(fault, &pod),
+                None => false,
+            },
+            Fault::PowerOff { node } => self.power_off(node),
+            Fault::PowerOn { node } => self.power_on(node),
+            Fault::CutNode { node } => self.cut_node(node),
+            Fault::JoinNode { node } => self.join_node(node),
+            Fault::RemoveRule { node, namespace, service } => self.remove_rule(node, namespace, service),
+        };
+        if done && let Some(node) = node_of(fault) {
+            let phrase = Phrase::new(&format!("mark-fault-{}", kebab(fault_name(fault)))).with("node", node);
+            self.mark(MarkKind::Fault, format!("Node/{node}"), phrase);
+            let deed = Deed::Fault { fault: fault.clone(), pod: None, deployment: None, node: Some(node.into()) };
+            self.facts.deed(self.now, deed);
+        }
+        self.tell_watchers();
+        done
+    }
+
+    fn pod_fault(&mut self, fault: &Fault, pod: &Arc<Pod>) -> bool {
+        let uid = pod.metadata.uid;
+        let key = pod.metadata.key();
+        let deployment = self.deployment_of(pod).map(|d| d.name);
+        let running = self.sandboxes.get(&uid).is_some_and(|s| s.is_running());
+        let done = match fault {
+            Fault::KillProcess { .. } if running => {
+                self.end_process(uid, 137);
+                self.plan_notice(uid);
+                self.look_at_probes(uid);
+                true
+            }
+            Fault::DeletePod { .. } => self.delete_pod(&key, None),
+            Fault::KillPod { .. } => {
+                self.fall_silent(uid);
+                self.tear_down(uid);
+                self.delete_pod(&key, Some(0))
+            }
+            Fault::FailReadiness { .. } => {
+                self.set_sandbox(uid, |s| core::mem::replace(&mut s.readiness_failing, true))
+            }
+            Fault::PassReadiness { .. } => {
+                !self.set_sandbox(uid, |s| !core::mem::replace(&mut s.readiness_failing, false))
+            }
+            Fault::CutPod { .. } => self.set_sandbox(uid, |s| core::mem::replace(&mut s.cut, true)),
+            Fault::JoinPod { .. } => !self.set_sandbox(uid, |s| !core::mem::replace(&mut s.cut, false)),
+            _ => false,
+        };
+        if done {
+            let id = format!("mark-fault-{}", kebab(fault_name(fault)));
+            let name = &pod.metadata.name;
+            self.mark(MarkKind::Fault, format!("Pod/{name}"), Phrase::new(&id).with("pod", name));
+            let deed = Deed::Fault { fault: fault.clone(), pod: Some(name.clone()), deployment, node: None };
+            self.facts.deed(self.now, deed);
+        }
+        done
+    }
+
+    /// Changes a sandbox; the closure tells whether it was so before. Returns whether something changed.
+    fn set_sandbox(&mut self, uid: Uid, f: impl FnOnce(&mut crate::kubelet::Sandbox) -> bool) -> bool {
+        let Some(s) = self.sandbox_mut(uid) else { return false };
+        let was = f(s);
+        self.look_at_probes(uid);
+        !was
+    }
+
+    fn power_off(&mut self, node: &str) -> bool {
+        let now = self.now;
+        let Some(machine) = self.machine_mut(node).filter(|m| m.powered) else { return false };
+        machine.powered = false;
+        machine.lose_memory();
+        let on_node: Vec<Uid> = self.sandboxes.values().filter(|s| &*s.node == node).map(|s| s.uid).collect();
+        for uid in on_node {
+            self.fall_silent(uid);
+            if let Some(s) = self.sandbox_mut(uid) {
+                s.process = crate::kubelet::Process::Exited { code: 137, at: now };
+                s.life += 1;
+                s.ready = false;
+                s.noticed = false;
+                s.readiness.next = None;
+                s.liveness.next = None;
+            }
+        }
+        self.fell_silent(node);
+        true
+    }
+
+    fn power_on(&mut self, node: &str) -> bool {
+        let boot = self.delay(Source::StartUp, subject(&["boot", node]), BOOT.0, BOOT.1);
+        let at = self.now + boot;
+        let Some(machine) = self.machine_mut(node).filter(|m| !m.powered) else { return false };
+        machine.outage += 1;
+        let (name, outage) = (machine.name.clone(), machine.outage);
+        self.events.plan(at, Event::Booted(name, outage));
+        true
+    }
+
+    fn cut_node(&mut self, node: &str) -> bool {
+        let Some(machine) = self.machine_mut(node).filter(|m| !m.cut) else { return false };
+        machine.cut = true;
+        self.fell_silent(node);
+        true
+    }
+
+    fn join_node(&mut self, node: &str) -> bool {
+        let Some(machine) = self.machine_mut(node).filter(|m| m.cut) else { return false };
+        machine.cut = false;
+        if machine.powered {
+            self.heard_again(node);
+        }
+        true
+    }
+
+    /// Deletes the jump from KUBE-SERVICES to a Service's chain on one node, behind kube-proxy's back.
+    fn remove_rule(&mut self, node: &str, namespace: &str, service: &str) -> bool {
+        let key = NamespacedName::new(namespace, service);
+        self.machine_mut(node).is_some_and(|m| m.remove_service_jumps(&key))
+    }
+}
+
+fn node_of(fault: &Fault) -> Option<&str> {
+    match fault {
+        Fault::PowerOff { node }
+        | Fault::PowerOn { node }
+        | Fault::CutNode { node }
+        | Fault::JoinNode { node }
+        | Fault::RemoveRule { node, .. } => Some(node),
+        _ => None,
+    }
+}
+
+/// A fault's name as in a scenario file.
+pub fn fault_name(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::KillProcess { .. } => "killProcess",
+        Fault::DeletePod { .. } => "deletePod",
+        Fault::KillPod { .. } => "killPod",
+        Fault::FailReadiness { .. } => "failReadiness",
+        Fault::PassReadiness { .. } => "passReadiness",
+        Fault::CutPod { .. } => "cutPod",
+        Fault::JoinPod { .. } => "joinPod",
+        Fault::PowerOff { .. } => "powerOff",
+        Fault::PowerOn { .. } => "powerOn",
+        Fault::CutNode { .. } => "cutNode",
+        Fault::JoinNode { .. } => "joinNode",
+        Fault::RemoveRule { .. } => "removeRule",
+    }
+}
+
+fn kebab(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            out.push('-');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}

@@ -1,0 +1,141 @@
+//! kube-proxy on each node: hears of Services and EndpointSlices, and writes rules at its own pace.
+//!
+//! `pkg/util/async/bounded_frequency_runner.go`: the first change syncs at once, later ones wait for the rest of
+//! `minSyncPeriod`; bursts coalesce. A full sync comes each `syncPeriod`; it would write the same rules again here,
+//! so it isn't simulated as an event.
+
+use crate::cluster::Cluster;
+use crate::event::Event;
+use crate::store::{Change, Stored};
+use kube_api::{EndpointSlice, Kind, LABEL_SERVICE_NAME, Object, Service};
+use lab_base::{Source, Span, subject};
+use lab_protocol::{MarkKind, Phrase};
+use std::sync::Arc;
+
+/// `minSyncPeriod` of the iptables mode (`pkg/proxy/apis/config/v1alpha1/defaults.go`).
+pub const MIN_SYNC_PERIOD: Span = Span::from_secs(1);
+
+impl Cluster {
+    /// Sends a change of a Service or EndpointSlice to every kube-proxy that can hear.
+    pub(crate) fn tell_proxies(&mut self, change: Change) {
+        if !matches!(change.kind, Kind::Service | Kind::EndpointSlice) {
+            return;
+        }
+        let change = Arc::new(change);
+        let now = self.now;
+        let nodes: Vec<_> = self.machines.keys().cloned().collect();
+        for node in nodes {
+            if let Some(machine) = self.machine_mut(&node) {
+                if !machine.powered {
+                    continue;
+                }
+                machine.proxy.outstanding.push((now, false));
+                if machine.cut {
+                    continue; // it will list everything when the cable is back
+                }
+            }
+            let at = self.hears_at(subject(&["kube-proxy", &node]), &change.key);
+            self.events.plan(at, Event::ProxyHears(node, change.clone()));
+        }
+    }
+
+    pub(crate) fn proxy_hears(&mut self, node: &str, change: &Change) {
+        let Some(machine) = self.machine_mut(node) else { return };
+        if !machine.is_reachable() {
+            return;
+        }
+        if let Some(entry) = machine.proxy.outstanding.iter_mut().find(|(_, heard)| !heard) {
+            entry.1 = true;
+        }
+        match (&change.kind, &change.new) {
+            (Kind::Service, Some(Object::Service(s))) => machine.proxier.set_service(&change.key, Some(s.clone())),
+            (Kind::Service, _) => machine.proxier.set_service(&change.key, None),
+            (_, Some(Object::EndpointSlice(s))) => machine.proxier.set_endpoint_slice(&change.key, Some(s.clone())),
+            _ => machine.proxier.set_endpoint_slice(&change.key, None),
+        }
+        self.plan_proxy_sync(node);
+    }
+
+    /// Plans a sync as soon as minSyncPeriod allows, unless one is planned.
+    fn plan_proxy_sync(&mut self, node: &str) {
+        let (now, bringing_up) = (self.now, self.bringing_up);
+        let Some(machine) = self.machine_mut(node) else { return };
+        if machine.proxy.scheduled {
+            return;
+        }
+        machine.proxy.scheduled = true;
+        let earliest = match machine.proxy.began {
+            Some(began) if !bringing_up => (began + MIN_SYNC_PERIOD).max(now),
+            _ => now,
+        };
+        let name = machine.name.clone();
+        self.events.plan(earliest, Event::ProxySync(name));
+    }
+
+    /// A sync begins: what has been heard by now will be in the rules when it ends.
+    pub(crate) fn proxy_sync(&mut self, node: &str) {
+        let work =
+            self.delay(Source::Work, subject(&["kube-proxy", node]), Span::from_millis(15), Span::from_millis(60));
+        let now = self.now;
+        let Some(machine) = self.machine_mut(node) else { return };
+        if !machine.powered {
+            machine.proxy.scheduled = false;
+            return;
+        }
+        machine.proxy.began = Some(now);
+        machine.proxy.in_sync = machine.proxy.outstanding.iter().take_while(|(_, heard)| *heard).count();
+        machine.proxy.scheduled = false;
+        // The rules are made from what is known now, and iptables-restore puts them in at once at the end.
+        machine.begin_sync();
+        let name = machine.name.clone();
+        self.events.plan(now + work, Event::ProxySynced(name));
+    }
+
+    pub(crate) fn proxy_synced(&mut self, node: &str) {
+        let now = self.now;
+        let Some(machine) = self.machine_mut(node) else { return };
+        if !machine.powered {
+            return;
+        }
+        machine.load_rules();
+        let done = machine.proxy.in_sync.min(machine.proxy.outstanding.len());
+        let changed = machine.proxy.outstanding.drain(..done).next().map(|(at, _)| at);
+        machine.proxy.in_sync = 0;
+        machine.proxy.synced_at = Some(now);
+        machine.proxy.syncs += 1;
+        let behind = now.since(changed.unwrap_or(now));
+        let phrase = Phrase::new("mark-proxy-synced").with("node", node).with("seconds", seconds(behind));
+        self.mark(MarkKind::Sync, format!("Node/{node}"), phrase);
+    }
+
+    /// kube-proxy lists everything anew: after the node has booted, or its cable is back.
+    pub(crate) fn proxy_relist(&mut self, node: &str) {
+        let services: Vec<_> = self.store.list::<Service>().cloned().collect();
+        let slices: Vec<_> = self.store.list::<EndpointSlice>().cloned().collect();
+        let now = self.now;
+        let Some(machine) = self.machine_mut(node) else { return };
+        machine.forget_objects();
+        for service in services {
+            machine.proxier.set_service(&service.meta().key(), Some(service.clone()));
+        }
+        for slice in slices {
+            machine.proxier.set_endpoint_slice(&slice.meta().key(), Some(slice.clone()));
+        }
+        if machine.proxy.outstanding.is_empty() {
+            machine.proxy.outstanding.push((now, true));
+        }
+        machine.proxy.outstanding.iter_mut().for_each(|(_, heard)| *heard = true);
+        self.plan_proxy_sync(node);
+    }
+}
+
+/// The Service of a slice.
+pub(crate) fn service_of(slice: &EndpointSlice) -> Option<&str> {
+    slice.metadata.labels.get(LABEL_SERVICE_NAME).map(String::as_str)
+}
+
+/// `0.19`, for phrases.
+pub(crate) fn seconds(span: Span) -> String {
+    let hundredths = (span.as_micros() + 5_000) / 10_000;
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}

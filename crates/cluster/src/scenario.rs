@@ -1,0 +1,418 @@
+//! Scenario files: Kubernetes objects and our own kinds under `apiVersion: lab/v1` in one YAML stream.
+//!
+//! The schema is told in `docs/scenario.md`. Every part is optional; an empty file is three empty nodes.
+
+use kube_api::manifest::{self, Content};
+use kube_api::{Diagnostic, NamespacedName, Object, StringMap, yaml};
+use lab_base::{Span, Time};
+use lab_protocol::{Fault, PodRef};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::net::IpAddr;
+
+/// A scenario, read.
+#[derive(Clone, Debug, Default)]
+pub struct Scenario {
+    /// Nodes, seed, release.
+    pub cluster: ClusterSpec,
+    /// Who sends requests.
+    pub clients: Vec<(String, ClientSpec)>,
+    /// How containers behave.
+    pub workloads: Vec<(String, WorkloadSpec)>,
+    /// What breaks, and when.
+    pub faults: Vec<(Time, Fault)>,
+    /// What is applied before the run begins.
+    pub objects: Vec<Object>,
+}
+
+/// `kind: Cluster`, `spec`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ClusterSpec {
+    /// From which all chance follows.
+    pub seed: u64,
+    /// Kubernetes release whose behaviour is simulated: `1.30` to `1.36`.
+    pub release: String,
+    /// A number, or each node's name and zone.
+    pub nodes: Nodes,
+}
+
+impl Default for ClusterSpec {
+    fn default() -> Self {
+        ClusterSpec { seed: 1, release: "1.36".into(), nodes: Nodes::Count(3) }
+    }
+}
+
+/// Nodes of a cluster.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum Nodes {
+    /// node-a, node-b, ... in one zone.
+    Count(u32),
+    /// Named.
+    Named(Vec<NodeEntry>),
+}
+
+/// A node of a cluster.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeEntry {
+    /// Its name.
+    pub name: String,
+    /// Its zone; empty: none.
+    #[serde(default)]
+    pub zone: String,
+}
+
+impl Nodes {
+    /// Each node.
+    pub fn entries(&self) -> Vec<NodeEntry> {
+        match self {
+            Nodes::Count(n) => (0..(*n).min(MAX_NODES as u32))
+                .map(|i| {
+                    let name = match i {
+                        0..26 => format!("node-{}", (b'a' + i as u8) as char),
+                        _ => format!("node-{}", i + 1),
+                    };
+                    NodeEntry { name, zone: String::new() }
+                })
+                .collect(),
+            Nodes::Named(list) => list.clone(),
+        }
+    }
+}
+
+/// More nodes than this don't fit the address plan.
+pub const MAX_NODES: usize = 200;
+
+/// `kind: Client`, `spec`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ClientSpec {
+    /// Node that it runs on; empty: the first.
+    pub node: String,
+    /// `http://NAME[.NAMESPACE][:PORT]/`, `http://IP[:PORT]/`, or `*`: every Service in turn.
+    pub target: String,
+    /// Requests a second, each with a connection of its own.
+    pub rate: f64,
+    /// `random` (gaps as of many independent users) or `steady`.
+    pub arrival: Arrival,
+    /// After how long it gives a request up.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Span,
+}
+
+impl Default for ClientSpec {
+    fn default() -> Self {
+        ClientSpec {
+            node: String::new(),
+            target: "*".into(),
+            rate: 10.0,
+            arrival: Arrival::Random,
+            timeout: Span::from_secs(1),
+        }
+    }
+}
+
+/// How the gaps between requests are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Arrival {
+    /// Exponential gaps.
+    Random,
+    /// Equal gaps.
+    Steady,
+}
+
+/// `kind: Workload`, `spec`: how the process in a matching Pod behaves.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorkloadSpec {
+    /// Labels of the Pods.
+    pub selector: StringMap,
+    /// Port that it listens on; None: what its image or its container ports say.
+    pub port: Option<u16>,
+    /// Mean time that a request takes.
+    #[serde(deserialize_with = "duration")]
+    pub service_time: Span,
+    /// From the start of the process until it listens.
+    #[serde(deserialize_with = "duration")]
+    pub start_up: Span,
+    /// What it does on SIGTERM.
+    pub sigterm: Sigterm,
+    /// Share of requests that it answers with an error, 0 to 1.
+    pub errors: f64,
+}
+
+impl Default for WorkloadSpec {
+    fn default() -> Self {
+        WorkloadSpec {
+            selector: StringMap::new(),
+            port: None,
+            service_time: Span::from_millis(20),
+            start_up: Span::from_millis(500),
+            sigterm: Sigterm::Drain,
+            errors: 0.0,
+        }
+    }
+}
+
+/// What a process does on SIGTERM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Sigterm {
+    /// Closes its listening socket, ends the requests that it has, exits.
+    Drain,
+    /// Exits at once.
+    Drop,
+    /// Goes on until SIGKILL.
+    Ignore,
+}
+
+/// `kind: Fault`, `spec`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FaultSpec {
+    #[serde(deserialize_with = "duration")]
+    at: Span,
+    #[serde(rename = "type")]
+    type_: String,
+    #[serde(default)]
+    pod: Option<PodRole>,
+    #[serde(default)]
+    node: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PodRole {
+    #[serde(default)]
+    namespace: Option<String>,
+    #[serde(default)]
+    deployment: Option<String>,
+    #[serde(default = "first")]
+    nth: u32,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// Reads a span of time as `250ms`, `20s`, `1.5s`, `2m`.
+pub fn parse_duration(text: &str) -> Option<Span> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at(split);
+    let number: f64 = number.parse().ok()?;
+    let micros = match unit {
+        "us" => 1.0,
+        "ms" => 1e3,
+        "s" => 1e6,
+        "m" => 60e6,
+        "h" => 3600e6,
+        _ => return None,
+    };
+    let total = number * micros;
+    (total.is_finite() && (0.0..=1e15).contains(&total)).then(|| Span::from_micros(total as u64))
+}
+
+fn duration<'de, D: Deserializer<'de>>(d: D) -> Result<Span, D::Error> {
+    let text = String::deserialize(d)?;
+    parse_duration(&text).ok_or_else(|| serde::de::Error::custom("expected a time such as 250ms, 20s or 2m"))
+}
+
+impl FaultSpec {
+    fn fault(&self) -> Option<Fault> {
+        let pod = || {
+            let p = self.pod.as_ref()?;
+            let namespace = p.namespace.clone().unwrap_or_else(|| "default".into());
+            match (&p.deployment, &p.name) {
+                (Some(d), None) => Some(PodRef::Nth { namespace, deployment: d.clone(), nth: p.nth }),
+                (None, Some(n)) => Some(PodRef::Named { namespace, name: n.clone() }),
+                _ => None,
+            }
+        };
+        let node = || self.node.clone();
+        Some(match self.type_.as_str() {
+            "killProcess" => Fault::KillProcess { pod: pod()? },
+            "deletePod" => Fault::DeletePod { pod: pod()? },
+            "killPod" => Fault::KillPod { pod: pod()? },
+            "failReadiness" => Fault::FailReadiness { pod: pod()? },
+            "passReadiness" => Fault::PassReadiness { pod: pod()? },
+            "cutPod" => Fault::CutPod { pod: pod()? },
+            "joinPod" => Fault::JoinPod { pod: pod()? },
+            "powerOff" => Fault::PowerOff { node: node()? },
+            "powerOn" => Fault::PowerOn { node: node()? },
+            "cutNode" => Fault::CutNode { node: node()? },
+            "joinNode" => Fault::JoinNode { node: node()? },
+            _ => return None,
+        })
+    }
+}
+
+/// Where a client sends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Target {
+    /// Every Service that has a cluster IP, in turn.
+    EveryService,
+    /// A Service by name.
+    Name(NamespacedName, u16),
+    /// An address.
+    Address(IpAddr, u16),
+}
+
+impl Target {
+    /// Reads `http://web.shop:8080/`, `http://10.96.0.5/` or `*`.
+    pub fn parse(text: &str) -> Option<Target> {
+        if text == "*" {
+            return Some(Target::EveryService);
+        }
+        let rest = text.strip_prefix("http://").unwrap_or(text);
+        let authority = rest.split('/').next()?;
+        if authority.is_empty() {
+            return None;
+        }
+        if let Ok(addr) = authority.parse::<std::net::SocketAddr>() {
+            return Some(Target::Address(addr.ip(), addr.port()));
+        }
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().ok().filter(|p| *p > 0)?),
+            None => (authority, 80),
+        };
+        if let Ok(ip) = host.parse() {
+            return Some(Target::Address(ip, port));
+        }
+        let host = host.trim_end_matches('.');
+        let host = host.strip_suffix(".svc.cluster.local").or_else(|| host.strip_suffix(".svc")).unwrap_or(host);
+        let (name, namespace) = host.split_once('.').unwrap_or((host, "default"));
+        let label =
+            |s: &str| !s.is_empty() && s.len() <= 63 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        (label(name) && label(namespace)).then(|| Target::Name(NamespacedName::new(namespace, name), port))
+    }
+}
+
+fn complain(tree: &yaml::Tree, document: u32, path: &str, message: &str) -> Diagnostic {
+    Diagnostic::error(message, path, manifest::place(tree, path), document)
+}
+
+impl Scenario {
+    /// Reads a scenario. What can't be read is told; what can is in the scenario all the same.
+    pub fn parse(text: &str) -> (Scenario, Vec<Diagnostic>) {
+        let mut parsed = manifest::parse(text);
+        let mut scenario = Scenario::default();
+        let mut diagnostics = core::mem::take(&mut parsed.diagnostics);
+        for manifest in parsed.manifests {
+            match manifest.content {
+                Content::Object(object) => scenario.objects.push(object),
+                Content::Lab { kind, name, tree } => {
+                    if let Err(d) = scenario.read_lab(&kind, name, &tree, manifest.document) {
+                        diagnostics.push(d);
+                    }
+                }
+            }
+        }
+        (scenario, diagnostics)
+    }
+
+    fn read_lab(&mut self, kind: &str, name: String, tree: &yaml::Tree, document: u32) -> Result<(), Diagnostic> {
+        let empty = yaml::Tree::default();
+        let spec = tree.get("spec").unwrap_or(&empty);
+        let at = |mut d: Diagnostic| {
+            d.document = document;
+            d.path = if d.path.is_empty() { "spec".into() } else { format!("spec.{}", d.path) };
+            d
+        };
+        match kind {
+            "Cluster" => {
+                let spec: ClusterSpec = yaml::from_tree(spec).map_err(at)?;
+                let entries = spec.nodes.entries();
+                if entries.is_empty() || entries.len() > MAX_NODES {
+                    return Err(complain(tree, document, "spec.nodes", "a cluster has 1 to 200 nodes"));
+                }
+                if entries.iter().enumerate().any(|(i, e)| entries[..i].iter().any(|f| f.name == e.name)) {
+                    return Err(complain(tree, document, "spec.nodes", "two nodes have the same name"));
+                }
+                if spec.release.parse::<kube_api::Release>().is_err() {
+                    return Err(complain(tree, document, "spec.release", "a release from 1.30 to 1.36"));
+                }
+                self.cluster = spec;
+            }
+            "Client" => {
+                let spec: ClientSpec = yaml::from_tree(spec).map_err(at)?;
+                if Target::parse(&spec.target).is_none() {
+                    return Err(complain(
+                        tree,
+                        document,
+                        "spec.target",
+                        "http://NAME[.NAMESPACE][:PORT]/, http://IP[:PORT]/ or *",
+                    ));
+                }
+                if !(spec.rate.is_finite() && (0.0..=2_000.0).contains(&spec.rate)) {
+                    return Err(complain(tree, document, "spec.rate", "0 to 2000 requests a second"));
+                }
+                if spec.timeout == Span::ZERO {
+                    return Err(complain(tree, document, "spec.timeout", "more than 0"));
+                }
+                if self.clients.len() >= 50 || self.clients.iter().any(|(n, _)| *n == name) {
+                    return Err(complain(
+                        tree,
+                        document,
+                        "metadata.name",
+                        "at most 50 clients, each with a name of its own",
+                    ));
+                }
+                self.clients.push((name, spec));
+            }
+            "Workload" => {
+                let spec: WorkloadSpec = yaml::from_tree(spec).map_err(at)?;
+                if !(spec.errors.is_finite() && (0.0..=1.0).contains(&spec.errors)) {
+                    return Err(complain(tree, document, "spec.errors", "a share from 0 to 1"));
+                }
+                self.workloads.push((name, spec));
+            }
+            "Fault" => {
+                let spec: FaultSpec = yaml::from_tree(spec).map_err(at)?;
+                let fault = spec.fault().ok_or_else(|| {
+                    complain(tree, document, "spec.type", "killProcess, deletePod, killPod, failReadiness, passReadiness, cutPod or joinPod with pod; powerOff, powerOn, cutNode or joinNode with node")
+                })?;
+                self.faults.push((Time::ZERO + spec.at, fault));
+                self.faults.sort_by_key(|(at, _)| *at);
+            }
+            _ => return Err(complain(tree, document, "kind", "lab/v1 knows Cluster, Client, Workload and Fault")),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, want) in [
+            ("250ms", Some(250_000)),
+            ("1.5s", Some(1_500_000)),
+            ("2m", Some(120_000_000)),
+            ("20", None),
+            ("s", None),
+            ("-1s", None),
+            ("1e9s", None),
+        ] {
+            assert_eq!(parse_duration(text).map(Span::as_micros), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn targets() {
+        let name = |ns: &str, n: &str, p| Some(Target::Name(NamespacedName::new(ns, n), p));
+        assert_eq!(Target::parse("http://web/"), name("default", "web", 80));
+        assert_eq!(Target::parse("http://web.shop:8080/x"), name("shop", "web", 8080));
+        assert_eq!(Target::parse("web.shop.svc.cluster.local."), name("shop", "web", 80));
+        assert_eq!(Target::parse("http://10.96.0.5/"), Some(Target::Address("10.96.0.5".parse().unwrap(), 80)));
+        assert_eq!(Target::parse("*"), Some(Target::EveryService));
+        for bad in ["", "http://", "http://web:0/", "http://a b/"] {
+            assert_eq!(Target::parse(bad), None, "{bad}");
+        }
+    }
+}

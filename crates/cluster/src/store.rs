@@ -1,0 +1,185 @@
+//! The API server's store: objects by kind and name, versions, and the changes that watchers hear of.
+
+use imbl::OrdMap;
+use kube_api::{
+    Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod, ReplicaSet, Service, Uid,
+};
+use lab_base::Time;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Objects of one kind by name.
+pub type Table<T> = OrdMap<NamespacedName, Arc<T>>;
+
+/// A kind that the store holds.
+pub trait Stored: Clone + PartialEq + Sized {
+    /// Its kind.
+    const KIND: Kind;
+    /// Its metadata.
+    fn meta(&self) -> &ObjectMeta;
+    /// Its metadata, to change.
+    fn meta_mut(&mut self) -> &mut ObjectMeta;
+    /// Where it is kept.
+    fn table(store: &Store) -> &Table<Self>;
+    /// Where it is kept, to change.
+    fn table_mut(store: &mut Store) -> &mut Table<Self>;
+    /// As one of all kinds.
+    fn wrap(object: Arc<Self>) -> Object;
+    /// Whether `spec` differs, which raises `metadata.generation`.
+    fn spec_differs(&self, other: &Self) -> bool;
+}
+
+macro_rules! stored {
+    ($type:ident, $table:ident, $differs:expr) => {
+        impl Stored for $type {
+            const KIND: Kind = Kind::$type;
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+            fn table(store: &Store) -> &Table<Self> {
+                &store.$table
+            }
+            fn table_mut(store: &mut Store) -> &mut Table<Self> {
+                &mut store.$table
+            }
+            fn wrap(object: Arc<Self>) -> Object {
+                Object::$type(object)
+            }
+            fn spec_differs(&self, other: &Self) -> bool {
+                let differs: fn(&$type, &$type) -> bool = $differs;
+                differs(self, other)
+            }
+        }
+    };
+}
+
+stored!(Namespace, namespaces, |_, _| false);
+stored!(Node, nodes, |_, _| false);
+stored!(Service, services, |_, _| false);
+stored!(EndpointSlice, endpoint_slices, |a, b| a.endpoints != b.endpoints || a.ports != b.ports);
+stored!(Deployment, deployments, |a, b| a.spec != b.spec);
+stored!(ReplicaSet, replica_sets, |a, b| a.spec != b.spec);
+stored!(Pod, pods, |_, _| false);
+
+/// A write, as a watcher hears of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Change {
+    /// What kind of object.
+    pub kind: Kind,
+    /// Which.
+    pub key: NamespacedName,
+    /// As it was; None: it was not there.
+    pub old: Option<Object>,
+    /// As it is; None: it is gone.
+    pub new: Option<Object>,
+}
+
+/// Everything the API server has stored.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Store {
+    revision: u64,
+    last_uid: u64,
+    namespaces: Table<Namespace>,
+    nodes: Table<Node>,
+    services: Table<Service>,
+    endpoint_slices: Table<EndpointSlice>,
+    deployments: Table<Deployment>,
+    replica_sets: Table<ReplicaSet>,
+    pods: Table<Pod>,
+    #[serde(skip)]
+    changes: Vec<Change>,
+}
+
+impl Store {
+    /// The object of this name.
+    pub fn get<T: Stored>(&self, key: &NamespacedName) -> Option<&Arc<T>> {
+        T::table(self).get(key)
+    }
+
+    /// All objects of a kind, by namespace and name.
+    pub fn list<T: Stored + 'static>(&self) -> impl Iterator<Item = &Arc<T>> {
+        T::table(self).values()
+    }
+
+    /// The object of this uid.
+    pub fn by_uid<T: Stored + 'static>(&self, uid: Uid) -> Option<&Arc<T>> {
+        self.list::<T>().find(|o| o.meta().uid == uid)
+    }
+
+    /// The number of writes so far.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Hands out a uid.
+    pub fn new_uid(&mut self) -> Uid {
+        self.last_uid += 1;
+        Uid(self.last_uid)
+    }
+
+    /// Stores a new object, with uid, version and time of creation. None: the name is taken.
+    pub fn create<T: Stored>(&mut self, now: Time, mut object: T) -> Option<Arc<T>> {
+        let key = object.meta().key();
+        if T::table(self).contains_key(&key) {
+            return None;
+        }
+        let uid = self.new_uid();
+        self.revision += 1;
+        let meta = object.meta_mut();
+        meta.uid = uid;
+        meta.resource_version = self.revision;
+        meta.generation = 1;
+        meta.creation_timestamp = Some(now);
+        let object = Arc::new(object);
+        T::table_mut(self).insert(key.clone(), object.clone());
+        self.changes.push(Change { kind: T::KIND, key, old: None, new: Some(T::wrap(object.clone())) });
+        Some(object)
+    }
+
+    /// Changes an object; nothing is written if nothing differs. Returns whether something was.
+    pub fn update<T: Stored>(&mut self, key: &NamespacedName, change: impl FnOnce(&mut T)) -> bool {
+        let Some(old) = T::table(self).get(key).cloned() else { return false };
+        let mut new = (*old).clone();
+        change(&mut new);
+        if new == *old {
+            return false;
+        }
+        self.revision += 1;
+        let revision = self.revision;
+        if new.spec_differs(&old) {
+            new.meta_mut().generation += 1;
+        }
+        new.meta_mut().resource_version = revision;
+        let new = Arc::new(new);
+        T::table_mut(self).insert(key.clone(), new.clone());
+        self.changes.push(Change { kind: T::KIND, key: key.clone(), old: Some(T::wrap(old)), new: Some(T::wrap(new)) });
+        true
+    }
+
+    /// Takes an object out at once. Returns it.
+    pub fn remove<T: Stored>(&mut self, key: &NamespacedName) -> Option<Arc<T>> {
+        let old = T::table_mut(self).remove(key)?;
+        self.revision += 1;
+        self.changes.push(Change { kind: T::KIND, key: key.clone(), old: Some(T::wrap(old.clone())), new: None });
+        Some(old)
+    }
+
+    /// The writes since the last call.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        core::mem::take(&mut self.changes)
+    }
+
+    /// Pods on a node.
+    pub fn pods_on(&self, node: &str) -> impl Iterator<Item = &Arc<Pod>> {
+        let node = node.to_owned();
+        self.list::<Pod>().filter(move |p| p.spec.node_name == node)
+    }
+
+    /// Pods owned by a ReplicaSet.
+    pub fn pods_of(&self, owner: Uid) -> impl Iterator<Item = &Arc<Pod>> {
+        self.list::<Pod>().filter(move |p| p.metadata.controller().is_some_and(|o| o.uid == owner))
+    }
+}

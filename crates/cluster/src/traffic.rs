@@ -1,0 +1,417 @@
+//! Clients and their requests: each one is a connection of its own through the node's rules.
+//!
+//! The way there: name -> address (DNS), the node's netfilter hooks (`datapath`), the link, the Pod's socket. What goes wrong
+//! where decides what the client sees (SPEC section 10): a RST or an ICMP error at once, or nothing until it gives up.
+
+use crate::cluster::Cluster;
+use crate::event::{Event, EventKey, NodeName};
+use crate::kubelet::Process;
+use crate::scenario::{Arrival, ClientSpec, Target};
+use datapath::{Entry, Flow, L4, Verdict};
+use imbl::Vector;
+use kube_api::{EndpointSlice, NamespacedName, Protocol, Service, ServiceType, Uid};
+use lab_base::{Source, Span, Time, subject};
+use lab_protocol::{Counts, Id, Motion, Outcome};
+use serde::Serialize;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Number of a request.
+pub type RequestId = u64;
+
+/// How many outcomes a client remembers for show.
+const RECENT: usize = 12;
+/// Ephemeral ports of a client (`net.ipv4.ip_local_port_range`).
+const PORTS: (u64, u64) = (32_768, 60_999);
+/// How long a refusal or a reply of the own node takes.
+const LOCAL_DELAY: Span = Span::from_micros(60);
+
+/// Someone who sends requests.
+#[derive(Clone, Debug, Serialize)]
+pub struct Client {
+    /// Its uid.
+    pub uid: Uid,
+    /// Name.
+    pub name: String,
+    /// Node that it runs on.
+    pub node: NodeName,
+    /// Its address, in the node's Pod range.
+    pub ip: IpAddr,
+    /// As in the scenario.
+    pub spec: ClientSpec,
+    /// `spec.target`, read.
+    pub target: Option<Target>,
+    /// Requests sent so far.
+    pub sent: u64,
+    /// Requests that ended so far.
+    pub counts: Counts,
+    /// How the last ones ended.
+    pub recent: Vector<Outcome>,
+    /// For draws.
+    subject: u64,
+}
+
+impl Client {
+    pub(crate) fn new(uid: Uid, name: &str, node: NodeName, ip: IpAddr, spec: &ClientSpec) -> Client {
+        Client {
+            uid,
+            name: name.into(),
+            node,
+            ip,
+            spec: spec.clone(),
+            target: Target::parse(&spec.target),
+            sent: 0,
+            counts: Counts::default(),
+            recent: Vector::new(),
+            subject: subject(&["client", name]),
+        }
+    }
+}
+
+/// A request under way.
+#[derive(Clone, Debug, Serialize)]
+pub struct Request {
+    /// Whose.
+    pub client: u64,
+    /// When it was sent.
+    pub sent: Time,
+    /// When its first packet came to the end of its way.
+    pub arrived: Time,
+    /// The Service whose address it uses.
+    pub service: Option<Uid>,
+    /// Index of the Service's port.
+    pub port: u8,
+    /// As the client sends it.
+    pub flow: Flow,
+    /// As the rules send it on.
+    pub to: SocketAddr,
+    /// The Pod that the rules chose.
+    pub pod: Option<Uid>,
+    /// For draws: number among its client's requests.
+    pub ordinal: u64,
+    give_up: EventKey,
+}
+
+impl Cluster {
+    pub(crate) fn plan_arrival(&mut self, client: u64) {
+        let Some(c) = self.clients.get(&client) else { return };
+        if c.spec.rate <= 0.0 {
+            return;
+        }
+        let mean = Span::from_micros((1e6 / c.spec.rate) as u64);
+        let gap = match c.spec.arrival {
+            Arrival::Random => self.dice.roll(Source::Arrival, c.subject, c.sent).exponential(mean),
+            Arrival::Steady => mean,
+        };
+        self.events.plan(self.now + gap, Event::Arrival(client));
+    }
+
+    pub(crate) fn arrival(&mut self, client: u64) {
+        let Some(c) = self.clients.get(&client).cloned() else { return };
+        let runs = self.machines.get(&c.node).is_some_and(|m| m.powered);
+        let idle = c.target == Some(Target::EveryService) && !self.has_any_service();
+        if runs && !idle {
+            self.send(&c);
+        }
+        if let Some(c) = self.clients.get_mut(&client) {
+            // Counting the gaps that sent nothing too keeps later gaps the same.
+            Arc::make_mut(c).sent += u64::from(runs && !idle);
+        }
+        self.plan_arrival_after(client, runs && !idle);
+    }
+
+    fn plan_arrival_after(&mut self, client: u64, sent: bool) {
+        if sent {
+            self.plan_arrival(client);
+        } else if let Some(c) = self.clients.get(&client) {
+            let wait = Span::from_micros((1e6 / c.spec.rate.max(0.1)) as u64).max(Span::from_millis(50));
+            self.events.plan(self.now + wait, Event::Arrival(client));
+        }
+    }
+
+    fn callable(service: &Service) -> bool {
+        service.cluster_ip(kube_api::IpFamily::V4).is_some()
+            && service.metadata.name != "kubernetes"
+            && service.spec.ports.iter().any(|p| p.protocol == Protocol::Tcp)
+    }
+
+    fn has_any_service(&self) -> bool {
+        self.store.list::<Service>().any(|s| Self::callable(s))
+    }
+
+    /// Where a request goes: the address, and the Service if the address is one's. None: the name doesn't exist.
+    fn resolve(&self, client: &Client) -> Option<(SocketAddr, Option<(Uid, u8)>)> {
+        match client.target.as_ref()? {
+            Target::Address(ip, port) => {
+                let of = self.store.list::<Service>().find(|s| s.cluster_ip(kube_api::IpFamily::of(*ip)) == Some(*ip));
+                Some((SocketAddr::new(*ip, *port), of.map(|s| (s.metadata.uid, port_index(s, *port)))))
+            }
+            Target::EveryService => {
+                let all: Vec<_> = self.store.list::<Service>().filter(|s| Self::callable(s)).collect();
+                let service = all.get((client.sent % all.len().max(1) as u64) as usize)?;
+                let port = service.spec.ports.iter().find(|p| p.protocol == Protocol::Tcp)?.port;
+                self.address_of(service, port, client)
+            }
+            Target::Name(key, port) => self.address_of(self.store.get::<Service>(key)?, *port, client),
+        }
+    }
+
+    fn address_of(&self, service: &Service, port: u16, client: &Client) -> Option<(SocketAddr, Option<(Uid, u8)>)> {
+        let of = Some((service.metadata.uid, port_index(service, port)));
+        if service.spec.type_ == ServiceType::ExternalName {
+            return None;
+        }
+        if !service.is_headless() {
+            return Some((SocketAddr::new(service.cluster_ip(kube_api::IpFamily::V4)?, port), of));
+        }
+        // Headless: DNS answers with the ready endpoints, in an order of its own each time; without any, NXDOMAIN.
+        let ready: Vec<IpAddr> = self.ready_addresses(&service.metadata.key());
+        let draw = self.dice.roll(Source::Allocation, client.subject, client.sent).below(ready.len() as u64);
+        Some((SocketAddr::new(*ready.get(draw as usize)?, port), of))
+    }
+
+    fn ready_addresses(&self, service: &NamespacedName) -> Vec<IpAddr> {
+        self.store
+            .list::<EndpointSlice>()
+            .filter(|s| s.metadata.namespace == service.namespace)
+            .filter(|s| crate::proxy::service_of(s) == Some(&service.name))
+            .flat_map(|s| &s.endpoints)
+            .filter(|e| e.conditions.ready.unwrap_or(true))
+            .filter_map(|e| e.addresses.first()?.parse().ok())
+            .collect()
+    }
+
+    fn send(&mut self, client: &Client) {
+        self.last_request += 1;
+        let id = self.last_request;
+        let now = self.now;
+        let give_up = self.events.plan(now + client.spec.timeout, Event::GiveUp(id));
+        let source_port = PORTS.0 + client.sent % (PORTS.1 - PORTS.0);
+        let src = SocketAddr::new(client.ip, source_port as u16);
+        let Some((dst, of)) = self.resolve(client) else {
+            let flow = Flow { proto: L4::Tcp, src, dst: src };
+            let of_name = self.named_service(client);
+            self.keep(id, client, flow, flow.dst, of_name, None, give_up);
+            self.decide(id, now, Outcome::NoSuchName, now + LOCAL_DELAY);
+            self.events.plan(now + LOCAL_DELAY, Event::Finish(id, Outcome::NoSuchName));
+            return;
+        };
+        let flow = Flow { proto: L4::Tcp, src, dst };
+        let (dice, subject, base) = (self.dice, client.subject, client.sent * 64);
+        let mut chance = |i: u32| dice.roll(Source::Statistic, subject, base + u64::from(i)).u32();
+        let Some(machine) = self.machine_mut(&client.node) else { return };
+        let opened = machine.kernel.open(now, flow, Entry::Pod, &mut chance);
+        let to = opened.nat.dst;
+        let pod = self.addresses.get(&to.ip()).copied().or_else(|| self.facts.ghost_at(to.ip()));
+        let pod = pod.filter(|uid| !self.clients.contains_key(&uid.0));
+        self.keep(id, client, flow, to, of, pod, give_up);
+        match opened.verdict {
+            // The node itself answers: ICMP port unreachable, or a RST since none of its processes listens there.
+            Verdict::Reject | Verdict::Local => {
+                self.decide(id, now + LOCAL_DELAY, Outcome::Refused, now + LOCAL_DELAY);
+                self.events.plan(now + LOCAL_DELAY, Event::Finish(id, Outcome::Refused));
+            }
+            Verdict::Drop => self.decide(id, now + LOCAL_DELAY, Outcome::TimedOut, give_up.0),
+            Verdict::Forward => {
+                let link = self.link(&client.node, pod, client.subject, client.sent);
+                self.events.plan(now + link, Event::Arrive(id));
+            }
+        }
+    }
+
+    fn named_service(&self, client: &Client) -> Option<(Uid, u8)> {
+        match client.target.as_ref()? {
+            Target::Name(key, port) => self.store.get::<Service>(key).map(|s| (s.metadata.uid, port_index(s, *port))),
+            _ => None,
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn keep(
+        &mut self,
+        id: RequestId,
+        client: &Client,
+        flow: Flow,
+        to: SocketAddr,
+        of: Option<(Uid, u8)>,
+        pod: Option<Uid>,
+        give_up: EventKey,
+    ) {
+        let request = Request {
+            client: client.uid.0,
+            sent: self.now,
+            arrived: self.now,
+            service: of.map(|(uid, _)| uid),
+            port: of.map_or(0, |(_, port)| port),
+            flow,
+            to,
+            pod,
+            ordinal: client.sent,
+            give_up,
+        };
+        self.requests.insert(id, request);
+    }
+
+    /// Time on the wire: within a node, or between two.
+    fn link(&self, node: &str, pod: Option<Uid>, subject: u64, ordinal: u64) -> Span {
+        let same = pod.and_then(|p| self.sandboxes.get(&p)).is_some_and(|s| &*s.node == node);
+        let (low, high) = if same { (40, 90) } else { (180, 420) };
+        self.dice.roll(Source::LinkDelay, subject, ordinal).between(Span::from_micros(low), Span::from_micros(high))
+    }
+
+    /// Whether packets pass between a client's node and a Pod, both ways.
+    fn connected(&self, client_node: &str, pod: Uid) -> bool {
+        let Some(sandbox) = self.sandboxes.get(&pod) else { return false };
+        let same = &*sandbox.node == client_node;
+        let up = |node: &str| self.machines.get(node).is_some_and(|m| m.powered && (same || !m.cut));
+        !sandbox.cut && up(client_node) && up(&sandbox.node)
+    }
+
+    /// The first packet is where the rules sent it. Is somebody there?
+    pub(crate) fn arrive(&mut self, id: RequestId) {
+        let now = self.now;
+        let Some(request) = self.requests.get(&id).cloned() else { return };
+        let Some(client) = self.clients.get(&request.client).cloned() else { return };
+        if let Some(r) = self.requests.get_mut(&id) {
+            r.arrived = now;
+        }
+        let there = self.addresses.get(&request.to.ip()).copied().filter(|uid| self.connected(&client.node, *uid));
+        let Some(sandbox) = there.and_then(|uid| self.sandboxes.get(&uid)).cloned() else {
+            // Nobody answers for the address: silence until the client gives up.
+            self.decide(id, now, Outcome::TimedOut, request.give_up.0);
+            return;
+        };
+        let link = self.link(&client.node, Some(sandbox.uid), client.subject, request.ordinal);
+        if !sandbox.accepts(request.to.port()) {
+            self.decide(id, now, Outcome::Refused, now + link);
+            self.events.plan(now + link, Event::Finish(id, Outcome::Refused));
+            return;
+        }
+        let mean = sandbox.workload.service_time;
+        let work = self.dice.roll(Source::ServiceTime, client.subject, request.ordinal).exponential(mean);
+        let fails =
+            self.dice.roll(Source::ServerError, client.subject, request.ordinal).unit() < sandbox.workload.errors;
+        let outcome = if fails { Outcome::ServerError } else { Outcome::Answered };
+        if let Some(s) = self.sandbox_mut(sandbox.uid) {
+            s.serving.insert(id);
+        }
+        self.events.plan(now + work, Event::Respond(id));
+        let ends = now + work + link;
+        if ends > request.give_up.0 {
+            self.decide(id, now, Outcome::TimedOut, request.give_up.0);
+        } else {
+            self.decide(id, now, outcome, ends);
+        }
+    }
+
+    /// The server has its answer.
+    pub(crate) fn respond(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get(&id).cloned() else { return };
+        let (Some(client), Some(pod)) = (self.clients.get(&request.client).cloned(), request.pod) else { return };
+        if !self.served(id, pod) {
+            return;
+        }
+        let errors = self.sandboxes.get(&pod).map_or(0.0, |s| s.workload.errors);
+        let fails = self.dice.roll(Source::ServerError, client.subject, request.ordinal).unit() < errors;
+        let outcome = if fails { Outcome::ServerError } else { Outcome::Answered };
+        if self.connected(&client.node, pod) {
+            let link = self.link(&client.node, Some(pod), client.subject, request.ordinal);
+            self.events.plan(self.now + link, Event::Finish(id, outcome));
+        } else {
+            self.decide(id, request.arrived, Outcome::TimedOut, request.give_up.0);
+        }
+        self.drained(pod);
+    }
+
+    /// Takes a request off a server's hands. False: it isn't there any more.
+    fn served(&mut self, id: RequestId, pod: Uid) -> bool {
+        let Some(s) = self.sandbox_mut(pod) else { return false };
+        s.serving.remove(&id).is_some()
+    }
+
+    /// The server's process died with the request in its hands.
+    pub(crate) fn break_off(&mut self, id: RequestId, outcome: Outcome) {
+        let Some(request) = self.requests.get(&id).cloned() else { return };
+        let (Some(client), Some(pod)) = (self.clients.get(&request.client).cloned(), request.pod) else { return };
+        if self.connected(&client.node, pod) {
+            let link = self.link(&client.node, Some(pod), client.subject, request.ordinal);
+            self.decide(id, request.arrived, outcome, self.now + link);
+            self.events.plan(self.now + link, Event::Finish(id, outcome));
+        } else {
+            self.decide(id, request.arrived, Outcome::TimedOut, request.give_up.0);
+        }
+    }
+
+    /// The requests in a server's hands are lost without a word: its machine or its network namespace is gone.
+    pub(crate) fn fall_silent(&mut self, uid: Uid) {
+        let Some(s) = self.sandbox_mut(uid) else { return };
+        for id in core::mem::take(&mut s.serving) {
+            if let Some(request) = self.requests.get(&id).cloned() {
+                self.decide(id, request.arrived, Outcome::TimedOut, request.give_up.0);
+            }
+        }
+    }
+
+    pub(crate) fn give_up(&mut self, id: RequestId) {
+        if let Some(pod) = self.requests.get(&id).and_then(|r| r.pod) {
+            self.served(id, pod);
+            self.finish(id, Outcome::TimedOut);
+            self.drained(pod);
+        } else {
+            self.finish(id, Outcome::TimedOut);
+        }
+    }
+
+    pub(crate) fn finish(&mut self, id: RequestId, outcome: Outcome) {
+        let Some(request) = self.requests.remove(&id) else { return };
+        let now = self.now;
+        self.events.cancel(request.give_up);
+        let node = match self.clients.get_mut(&request.client).map(Arc::make_mut) {
+            Some(client) => {
+                client.counts.add(outcome);
+                client.recent.push_back(outcome);
+                while client.recent.len() > RECENT {
+                    client.recent.pop_front();
+                }
+                client.node.clone()
+            }
+            None => return,
+        };
+        if outcome != Outcome::NoSuchName
+            && let Some(machine) = self.machine_mut(&node)
+        {
+            machine.kernel.close(now, request.flow);
+        }
+        let pod = request.pod.filter(|_| outcome != Outcome::NoSuchName);
+        self.facts.count(now, request.sent, request.client, request.service, pod, outcome);
+    }
+
+    /// Tells the stage what will become of a request.
+    fn decide(&mut self, id: RequestId, arrives: Time, outcome: Outcome, ends: Time) {
+        let Some(request) = self.requests.get(&id) else { return };
+        let Some(client) = self.clients.get(&request.client) else { return };
+        let node = self.machines.get(&client.node).map_or(0, |m| m.uid.0);
+        self.motions.push(Motion {
+            id,
+            client: Id(request.client),
+            service: request.service.map(|u| Id(u.0)),
+            port: request.port,
+            node: Id(node),
+            pod: request.pod.map(|u| Id(u.0)),
+            sent: request.sent,
+            arrives,
+            ends,
+            outcome,
+        });
+    }
+
+    /// How a Pod's process stands, for those who look.
+    pub fn process_of(&self, pod: Uid) -> Option<Process> {
+        self.sandboxes.get(&pod).map(|s| s.process)
+    }
+}
+
+fn port_index(service: &Service, port: u16) -> u8 {
+    let tcp = |p: &kube_api::ServicePort| p.port == port && p.protocol == Protocol::Tcp;
+    service.spec.ports.iter().position(tcp).and_then(|i| u8::try_from(i).ok()).unwrap_or(0)
+}
