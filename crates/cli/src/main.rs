@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod conformance;
+mod lesson;
 mod rules;
 mod validate;
 
@@ -14,6 +15,7 @@ const USAGE: &str = "usage: servicelab COMMAND ...
   rules        a node's rules, as kube-proxy writes them
   validate     what the API server answers to manifests
   conformance  every case below a folder, held to what the real thing did
+  lesson       lessons held to their promises: lesson check [DIR]
 ";
 
 /// Prints to standard output; a reader that has gone is no mistake of ours.
@@ -69,6 +71,27 @@ fn conformance(args: &[String]) -> ExitCode {
     }
 }
 
+fn lesson(args: &[String]) -> ExitCode {
+    let dir = match args {
+        [check] if check == "check" => "lessons",
+        [check, dir] if check == "check" => dir,
+        _ => {
+            eprintln!("usage: servicelab lesson check [DIR]");
+            return ExitCode::from(2);
+        }
+    };
+    match lesson::check(Path::new(dir)) {
+        Ok(report) => {
+            print(&report.text());
+            if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
     match args.split_first() {
@@ -76,6 +99,7 @@ fn main() -> ExitCode {
             "rules" => rules(rest),
             "validate" => validate(rest),
             "conformance" => conformance(rest),
+            "lesson" => lesson(rest),
             "help" | "--help" | "-h" => {
                 print(USAGE);
                 ExitCode::SUCCESS

@@ -1,0 +1,183 @@
+//! `servicelab lesson check [DIR]`: lessons held to their promises.
+
+use lab_protocol::Phrase;
+use lesson::{Course, LANGUAGES, LessonSpec, Mistake};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// A line for each mistake and each lesson.
+    pub lines: Vec<String>,
+    /// Lessons that keep their promises.
+    pub passed: usize,
+    /// Those that don't, and a course that doesn't.
+    pub failed: usize,
+}
+
+impl Report {
+    /// The text to print.
+    pub fn text(&self) -> String {
+        let mut text = self.lines.join("\n");
+        text.push_str(&format!("\nLESSONS: {} passed, {} failed\n", self.passed, self.failed));
+        text
+    }
+
+    fn add(&mut self, name: &str, mistakes: Vec<String>) {
+        if mistakes.is_empty() {
+            self.passed += 1;
+            self.lines.push(format!("{name}: ok"));
+        } else {
+            self.failed += 1;
+            self.lines.extend(mistakes);
+            self.lines.push(format!("{name}: FAILED"));
+        }
+    }
+}
+
+/// Checks a course (a folder with `course.yaml`) or a lesson (a folder with `lesson.yaml`).
+///
+/// # Errors
+/// The folder can't be read, or holds neither.
+pub fn check(dir: &Path) -> Result<Report, String> {
+    let mut report = Report::default();
+    if dir.join("lesson.yaml").exists() {
+        report.add(&dir.display().to_string(), lesson_mistakes(dir));
+        return Ok(report);
+    }
+    let path = dir.join("course.yaml");
+    if !path.exists() {
+        return Err(format!("{}: neither course.yaml nor lesson.yaml is there", dir.display()));
+    }
+    let course = match lesson::course(&read(&path)?) {
+        Ok(course) => course,
+        Err(mistakes) => {
+            report.add(&path.display().to_string(), mistakes.iter().map(|m| line(dir, m)).collect());
+            return Ok(report);
+        }
+    };
+    let mistakes = course_mistakes(dir, &course)?;
+    if !mistakes.is_empty() {
+        report.add(&path.display().to_string(), mistakes);
+    }
+    for folder in folders(dir, &course).filter(|f| f.join("lesson.yaml").exists()) {
+        report.add(&folder.display().to_string(), lesson_mistakes(&folder));
+    }
+    Ok(report)
+}
+
+fn folders<'a>(dir: &'a Path, course: &'a Course) -> impl Iterator<Item = PathBuf> + 'a {
+    course.chapters.iter().flat_map(move |c| c.lessons.iter().map(move |l| dir.join(&c.id).join(&l.id)))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))
+}
+
+fn line(dir: &Path, (file, d): &Mistake) -> String {
+    format!("{}:{}:{}: {}", dir.join(file).display(), d.line, d.column, d.message)
+}
+
+/// The files of a lesson's folder by name.
+fn files(dir: &Path) -> Result<BTreeMap<String, String>, String> {
+    let mut out = BTreeMap::new();
+    let entries = fs::read_dir(dir).map_err(|why| format!("{}: {why}", dir.display()))?;
+    for entry in entries {
+        let path = entry.map_err(|why| format!("{}: {why}", dir.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // Editors' own files are nobody's mistake.
+        if path.is_file() && !name.starts_with('.') && !name.ends_with('~') {
+            out.insert(name, read(&path)?);
+        }
+    }
+    Ok(out)
+}
+
+fn lesson_mistakes(dir: &Path) -> Vec<String> {
+    let files = match files(dir) {
+        Ok(files) => files,
+        Err(why) => return vec![why],
+    };
+    let mistakes = lesson::lint(&files);
+    if !mistakes.is_empty() {
+        return mistakes.iter().map(|m| line(dir, m)).collect();
+    }
+    let Ok(spec) = lesson::lesson(&files["lesson.yaml"]) else { return vec![] };
+    let folder = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
+    if folder.is_some_and(|name| name != spec.id) {
+        return vec![format!("{}: its id is `{}`; folder and id have to be the same", dir.display(), spec.id)];
+    }
+    Vec::new()
+}
+
+/// What course.yaml says, held against the lessons.
+fn course_mistakes(dir: &Path, course: &Course) -> Result<Vec<String>, String> {
+    let path = dir.join("course.yaml");
+    let mut out = Vec::new();
+    let mut earlier: BTreeSet<&str> = BTreeSet::new();
+    let entries = course.chapters.iter().flat_map(|c| c.lessons.iter().map(move |l| (c, l)));
+    for (chapter, entry) in entries {
+        let folder = dir.join(&chapter.id).join(&entry.id);
+        let mut add = |what: String| out.push(format!("{}: lesson `{}`: {what}", path.display(), entry.id));
+        if !folder.join("lesson.yaml").exists() {
+            add(format!("{} is missing", folder.join("lesson.yaml").display()));
+            continue;
+        }
+        let files = files(&folder)?;
+        let Ok(spec) = lesson::lesson(&files["lesson.yaml"]) else { continue };
+        entry_mistakes(&spec, entry, &earlier, &files, &mut add);
+        earlier.insert(&entry.id);
+    }
+    let listed: BTreeSet<PathBuf> = folders(dir, course).collect();
+    for chapter in subfolders(dir)? {
+        for folder in subfolders(&chapter)?.into_iter().filter(|f| f.join("lesson.yaml").exists()) {
+            if !listed.contains(&folder) {
+                out.push(format!("{}: {} is in no chapter", path.display(), folder.display()));
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn entry_mistakes(
+    spec: &LessonSpec,
+    entry: &lesson::CourseLesson,
+    earlier: &BTreeSet<&str>,
+    files: &BTreeMap<String, String>,
+    add: &mut impl FnMut(String),
+) {
+    if spec.minutes != entry.minutes {
+        add(format!("`minutes: {}`, but {} in lesson.yaml", entry.minutes, spec.minutes));
+    }
+    for other in spec.requires.iter().filter(|r| !earlier.contains(r.as_str())) {
+        add(format!("it requires `{other}`, which is no earlier lesson"));
+    }
+    for language in LANGUAGES {
+        if let Ok(view) = lesson::view(files, language) {
+            let title = entry.title.get(language);
+            if view.title != title {
+                add(format!("its title in `{language}` is `{title}`, but `{}` in its text", view.title));
+            }
+        }
+    }
+}
+
+fn subfolders(dir: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(dir).map_err(|why| format!("{}: {why}", dir.display()))?;
+    let mut out: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).filter(|p| p.is_dir()).collect();
+    out.sort();
+    Ok(out)
+}
+
+/// A phrase in English.
+pub fn say(phrase: &Phrase) -> String {
+    let catalogue = include_str!("../../../public/i18n/en.json");
+    let texts: BTreeMap<String, String> = serde_json::from_str(catalogue).unwrap_or_default();
+    let mut text = texts.get(&phrase.id).cloned().unwrap_or_else(|| phrase.id.clone());
+    for (name, value) in &phrase.args {
+        text = text.replace(&format!("{{{name}}}"), value);
+    }
+    text
+}
