@@ -16,9 +16,7 @@ struct Key {
 
 impl Key {
     fn shape(self) -> usize {
-        usize::from(self.port.is_some())
-            | usize::from(self.proto.is_some()) << 1
-            | usize::from(self.dst.is_some()) << 2
+        usize::from(self.port.is_some()) | usize::from(self.proto.is_some()) << 1 | usize::from(self.dst.is_some()) << 2
     }
 }
 
@@ -59,9 +57,19 @@ impl Index {
     pub(crate) fn remove(&mut self, slot: u32, segment: &Segment) {
         for (key, row) in Self::keys(segment) {
             self.shapes[usize::from(key.chain)][key.shape()] -= 1;
-            let left: Arc<[At]> =
-                self.rules.get(&key).into_iter().flat_map(|l| l.iter()).filter(|at| **at != (slot, row)).copied().collect();
-            if left.is_empty() { self.rules.remove(&key) } else { self.rules.insert(key, left) };
+            let left: Arc<[At]> = self
+                .rules
+                .get(&key)
+                .into_iter()
+                .flat_map(|l| l.iter())
+                .filter(|at| **at != (slot, row))
+                .copied()
+                .collect();
+            if left.is_empty() {
+                self.rules.remove(&key)
+            } else {
+                self.rules.insert(key, left)
+            };
         }
     }
     /// Rules of the chain that this packet can meet, in no order.

@@ -3,8 +3,8 @@
 use crate::conntrack::State;
 use crate::walk::{End, Packet, RecentChange, TraceStep, Walk, is_local, is_martian};
 use crate::{
-    Conntrack, ConntrackEntry, CtStates, Entry, Flow, Hook, L4, Nat, OriginId, Probability, RecentLists, Ruleset, Table,
-    Timeouts, Verdict,
+    Conntrack, ConntrackEntry, CtStates, Entry, Flow, Hook, L4, Nat, OriginId, Probability, RecentLists, Ruleset,
+    Table, Timeouts, Verdict,
 };
 use lab_base::{Span, Time};
 use serde::Serialize;
@@ -171,12 +171,8 @@ impl Kernel {
             let (passed, known) = self.pass(&mut walk, flow, entry);
             changes.append(&mut walk.changes);
             let nat = known.unwrap_or(Nat { src: flow.src, dst: passed.dst });
-            let opened = Opened {
-                verdict: passed.verdict,
-                nat,
-                rules_walked: walk.walked,
-                decided_by: passed.decided_by,
-            };
+            let opened =
+                Opened { verdict: passed.verdict, nat, rules_walked: walk.walked, decided_by: passed.decided_by };
             (opened, passed.masquerade.filter(|_| known.is_none()))
         };
         for change in changes {

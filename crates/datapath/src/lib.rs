@@ -22,7 +22,7 @@ pub use conntrack::{Conntrack, Entry as ConntrackEntry, State as ConntrackState,
 pub use kernel::{Kernel, KernelConfig, Observed, Opened, Share};
 pub use net::{Cidr, Net};
 pub use packet::{Entry, Flow, L4, Nat, OriginId, Verdict};
-pub use recent::{RecentLists, LIST_TOT};
+pub use recent::{LIST_TOT, RecentLists};
 pub use rules::{ChainRef, CtStates, Hook, Match, Placed, Probability, Rule, Table, Target};
 pub use ruleset::{Base, OwnChain, Ruleset, Segment, SharedChain};
 pub use text::{iptables_restore, rule_text};

@@ -43,7 +43,8 @@ impl RecentLists {
     /// Keeps only lists that some rule still uses: the kernel frees a list with its last rule.
     pub fn keep(&mut self, used: impl Fn(&str) -> bool) {
         if self.lists.keys().any(|name| !used(name)) {
-            self.lists = self.lists.iter().filter(|(name, _)| used(name)).map(|(n, l)| (n.clone(), l.clone())).collect();
+            self.lists =
+                self.lists.iter().filter(|(name, _)| used(name)).map(|(n, l)| (n.clone(), l.clone())).collect();
         }
     }
     /// The addresses of a list and when they were set.

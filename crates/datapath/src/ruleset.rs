@@ -269,7 +269,11 @@ impl Ruleset {
                     }
                     if left == 0 {
                         let mut new = (*base).clone();
-                        if tail { new.tail.remove(row) } else { new.head.remove(row) };
+                        if tail {
+                            new.tail.remove(row)
+                        } else {
+                            new.head.remove(row)
+                        };
                         self.set_base(Arc::new(new));
                         return true;
                     }

@@ -322,4 +322,3 @@ pub(crate) fn is_martian(ip: IpAddr, route_localnet: bool) -> bool {
         IpAddr::V6(ip) => ip.is_loopback(),
     }
 }
-

@@ -14,7 +14,8 @@ fn addr(text: &str) -> SocketAddr {
 
 /// A node 10.0.0.1 with one service 10.96.0.1:80 over these endpoints; everything is masqueraded if asked for.
 fn kernel(endpoints: &[&str], masquerade: bool) -> Kernel {
-    let built_in = |hook: Hook| SharedChain { table: Table::Nat, name: hook.name().into(), hook: Some(hook), printed: false };
+    let built_in =
+        |hook: Hook| SharedChain { table: Table::Nat, name: hook.name().into(), hook: Some(hook), printed: false };
     let mut head = Vec::new();
     if masquerade {
         let target = Target::Masquerade { random_fully: true };
@@ -35,7 +36,10 @@ fn service(endpoints: &[&str]) -> Segment {
     let mut placed = vec![Placed { chain: ChainRef::Shared(0), rule: Rule::new(to, Target::Jump(own), OriginId(1)) }];
     for (i, endpoint) in endpoints.iter().enumerate() {
         let chance = Match::Statistic(Probability::one_of((endpoints.len() - i) as u32));
-        placed.push(Placed { chain: own, rule: Rule::new([chance], Target::Dnat(addr(endpoint)), OriginId(2 + i as u32)) });
+        placed.push(Placed {
+            chain: own,
+            rule: Rule::new([chance], Target::Dnat(addr(endpoint)), OriginId(2 + i as u32)),
+        });
     }
     Segment::new(vec![OwnChain { table: Table::Nat, name: "SVC".into() }], placed)
 }
@@ -56,14 +60,20 @@ fn high(_: u32) -> u32 {
 fn a_connection_keeps_its_endpoint_when_the_rules_change() {
     let mut kernel = kernel(&["10.244.1.2:8080", "10.244.1.3:8080"], false);
     let first = kernel.open(Time::ZERO, flow(L4::Tcp, 4000), Entry::Pod, &mut low);
-    assert_eq!((first.nat.dst, first.verdict, first.decided_by), (addr("10.244.1.2:8080"), Verdict::Forward, OriginId(2)));
+    assert_eq!(
+        (first.nat.dst, first.verdict, first.decided_by),
+        (addr("10.244.1.2:8080"), Verdict::Forward, OriginId(2))
+    );
     assert_eq!(kernel.open(Time::ZERO, flow(L4::Tcp, 4001), Entry::Pod, &mut high).nat.dst, addr("10.244.1.3:8080"));
 
     let mut rules = (**kernel.rules()).clone();
     rules.set_segment(&"web".into(), Some(Arc::new(service(&["10.244.1.3:8080"]))));
     kernel.load(Arc::new(rules));
     assert_eq!(kernel.established(Time::from_secs(1), flow(L4::Tcp, 4000)), Some(first.nat));
-    assert_eq!(kernel.open(Time::from_secs(1), flow(L4::Tcp, 4002), Entry::Pod, &mut low).nat.dst, addr("10.244.1.3:8080"));
+    assert_eq!(
+        kernel.open(Time::from_secs(1), flow(L4::Tcp, 4002), Entry::Pod, &mut low).nat.dst,
+        addr("10.244.1.3:8080")
+    );
 }
 
 #[test]

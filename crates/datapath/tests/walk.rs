@@ -14,7 +14,8 @@ const FILTER_CHAIN: u16 = 6;
 const MARK_CHAIN: u16 = 7;
 
 fn base(head: Vec<Placed>, tail: Vec<Placed>) -> Base {
-    let built_in = |table, hook: Hook| SharedChain { table, name: hook.name().into(), hook: Some(hook), printed: false };
+    let built_in =
+        |table, hook: Hook| SharedChain { table, name: hook.name().into(), hook: Some(hook), printed: false };
     let named = |table, name: &str| SharedChain { table, name: name.into(), hook: None, printed: true };
     let chains = vec![
         built_in(Table::Nat, Hook::Prerouting),
@@ -89,13 +90,15 @@ fn target() -> impl Strategy<Value = Target> {
 }
 
 fn rule(chain: impl Strategy<Value = ChainRef>) -> impl Strategy<Value = Placed> {
-    (chain, prop::collection::vec(one_match(), 0..4), target(), 1u32..1000).prop_map(|(chain, matches, target, origin)| {
-        let target = match (chain, target) {
-            (ChainRef::Own(1), Target::Jump(ChainRef::Own(_))) => Target::Return,
-            (_, target) => target,
-        };
-        Placed { chain, rule: Rule::new(matches, target, OriginId(origin)) }
-    })
+    (chain, prop::collection::vec(one_match(), 0..4), target(), 1u32..1000).prop_map(
+        |(chain, matches, target, origin)| {
+            let target = match (chain, target) {
+                (ChainRef::Own(1), Target::Jump(ChainRef::Own(_))) => Target::Return,
+                (_, target) => target,
+            };
+            Placed { chain, rule: Rule::new(matches, target, OriginId(origin)) }
+        },
+    )
 }
 
 fn segment() -> impl Strategy<Value = Segment> {
@@ -154,7 +157,10 @@ fn dice(seed: u64) -> impl FnMut(u32) -> u32 {
 /// What the shares say must come out of a draw with these bits.
 fn possible(kernel: &Kernel, now: Time, flow: Flow, entry: Entry, opened: &datapath::Opened) -> bool {
     kernel.shares(now, flow, entry).iter().any(|s| {
-        s.verdict == opened.verdict && s.decided_by == opened.decided_by && s.dst == opened.nat.dst && s.probability > 0.0
+        s.verdict == opened.verdict
+            && s.decided_by == opened.decided_by
+            && s.dst == opened.nat.dst
+            && s.probability > 0.0
     })
 }
 

@@ -17,7 +17,11 @@ pub struct UnknownNode {
 impl fmt::Display for UnknownNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no Node named {:?}", self.name)?;
-        if self.nodes.is_empty() { write!(f, "; there is none at all") } else { write!(f, "; there are {}", self.nodes.join(", ")) }
+        if self.nodes.is_empty() {
+            write!(f, "; there is none at all")
+        } else {
+            write!(f, "; there are {}", self.nodes.join(", "))
+        }
     }
 }
 

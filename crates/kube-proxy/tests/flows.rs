@@ -102,7 +102,12 @@ fn compare(row: &Row, flow: Flow, entry: Entry, shares: &[Share], config: &Kerne
         "true" if want.endpoints.keys().all(|e| masqueraded.contains(e)) => {}
         "false" if !want.endpoints.keys().any(|e| masqueraded.contains(e)) => {}
         "\"mixed\"" if masqueraded == want.masqueraded_endpoints => {}
-        _ => return Err(format!("masquerade: expected {masquerade} {:?}, seen {masqueraded:?}", want.masqueraded_endpoints)),
+        _ => {
+            return Err(format!(
+                "masquerade: expected {masquerade} {:?}, seen {masqueraded:?}",
+                want.masqueraded_endpoints
+            ));
+        }
     }
     Ok(())
 }

@@ -1,9 +1,7 @@
 //! Chains and rules that are there without any Service.
 
 use crate::{NodeContext, Settings};
-use datapath::{
-    Base, ChainRef, Cidr, CtStates, Hook, Match, Net, OriginId, Placed, Rule, SharedChain, Table, Target,
-};
+use datapath::{Base, ChainRef, Cidr, CtStates, Hook, Match, Net, OriginId, Placed, Rule, SharedChain, Table, Target};
 use kube_api::IpFamily;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

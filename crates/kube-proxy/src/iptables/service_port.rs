@@ -106,12 +106,8 @@ pub(crate) fn write_service_port(
         fields: Vec::new(),
     };
     write(&mut w, endpoints);
-    let piece = Piece {
-        service: info.name.service.clone(),
-        uid: info.uid,
-        port: info.name.port.clone(),
-        fields: w.fields,
-    };
+    let piece =
+        Piece { service: info.name.service.clone(), uid: info.uid, port: info.name.port.clone(), fields: w.fields };
     (Segment::new(w.chains, w.rules), piece)
 }
 
@@ -144,11 +140,8 @@ fn write(w: &mut Writer<'_>, endpoints: &Categorized) {
         write_firewall(w, chain, external);
     }
 
-    let own: Vec<ChainRef> = endpoints
-        .all_reachable
-        .iter()
-        .map(|e| w.declare(endpoint_chain_name(&w.name, w.l4.name(), &e.text)))
-        .collect();
+    let own: Vec<ChainRef> =
+        endpoints.all_reachable.iter().map(|e| w.declare(endpoint_chain_name(&w.name, w.l4.name(), &e.text))).collect();
     let lists = [(cluster, &endpoints.cluster), (local, &endpoints.local)];
     for (chain, list) in lists.into_iter().filter_map(|(chain, list)| Some((chain?, list))) {
         write_service_to_endpoints(w, chain, list, endpoints, &own);

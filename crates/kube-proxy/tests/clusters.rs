@@ -1,0 +1,328 @@
+//! What holds in every cluster: random Services, slices and changes to them.
+
+use datapath::{Entry, Flow, Kernel, KernelConfig, L4, Verdict, iptables_restore};
+use kube_api::{
+    Endpoint, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, HintTarget, IpFamily, LABEL_SERVICE_NAME,
+    LoadBalancerIngress, NamespacedName, ObjectMeta, Protocol, Service, ServicePort, ServiceType, SessionAffinity,
+    TrafficPolicy,
+};
+use kube_proxy::{NodeContext, Proxier, Settings};
+use lab_base::Time;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+const PORTS: [&str; 2] = ["http", "dns"];
+
+fn service_name(n: u8) -> NamespacedName {
+    NamespacedName::new("default", format!("s{n}"))
+}
+
+fn service() -> impl Strategy<Value = (u8, Service)> {
+    let kind = prop_oneof![Just(ServiceType::ClusterIP), Just(ServiceType::NodePort), Just(ServiceType::LoadBalancer)];
+    (0u8..3, kind, any::<[bool; 5]>(), 0u8..4).prop_map(|(n, kind, [etp, itp, sticky, ranges, external], vips)| {
+        let name = service_name(n);
+        let mut s = Service {
+            metadata: ObjectMeta { name: name.name, namespace: name.namespace, ..Default::default() },
+            ..Default::default()
+        };
+        s.spec.type_ = kind;
+        s.spec.cluster_ip = format!("10.96.0.{}", n + 1);
+        s.spec.ports = vec![port(PORTS[0], Protocol::Tcp, 80, n), port(PORTS[1], Protocol::Udp, 53, n)];
+        let local = |yes| Some(if yes { TrafficPolicy::Local } else { TrafficPolicy::Cluster });
+        s.spec.internal_traffic_policy = local(itp);
+        s.spec.external_traffic_policy = local(etp);
+        if kind == ServiceType::ClusterIP {
+            s.spec.ports.iter_mut().for_each(|p| p.node_port = 0);
+        }
+        if sticky {
+            s.spec.session_affinity = SessionAffinity::ClientIP;
+        }
+        if external {
+            s.spec.external_ips = vec![format!("198.18.0.{}", n + 1)];
+        }
+        if kind == ServiceType::LoadBalancer {
+            if ranges {
+                s.spec.load_balancer_source_ranges = vec!["203.0.113.0/25".into(), "192.168.10.0/24".into()];
+            }
+            let ip = |i| LoadBalancerIngress { ip: format!("198.51.100.{}", n * 10 + i), ..Default::default() };
+            s.status.load_balancer.ingress = (0..vips % 3).map(ip).collect();
+        }
+        s.metadata.annotations.insert("service.kubernetes.io/topology-mode".into(), "Auto".into());
+        (n, s)
+    })
+}
+
+fn port(name: &str, protocol: Protocol, port: u16, n: u8) -> ServicePort {
+    ServicePort {
+        name: name.into(),
+        protocol,
+        app_protocol: None,
+        port,
+        target_port: None,
+        node_port: 30_000 + port + u16::from(n),
+    }
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    (1u8..3, 1u8..8, any::<[Option<bool>; 3]>(), 0u8..4).prop_map(|(node, ip, [ready, serving, terminating], hint)| {
+        let zones = if hint == 0 { vec![] } else { vec![HintTarget { name: format!("zone-{}", hint % 2) }] };
+        Endpoint {
+            addresses: vec![format!("10.244.{node}.{ip}")],
+            conditions: EndpointConditions { ready, serving, terminating },
+            node_name: Some(format!("node-{node}")),
+            hints: Some(EndpointHints { for_zones: zones, for_nodes: vec![] }),
+            ..Default::default()
+        }
+    })
+}
+
+fn slice() -> impl Strategy<Value = EndpointSlice> {
+    (0u8..3, prop::collection::vec(endpoint(), 0..6), 0u8..4).prop_map(|(n, endpoints, ports)| {
+        let port = |i: usize| EndpointPort {
+            name: Some(PORTS[i].into()),
+            protocol: Some(if i == 0 { Protocol::Tcp } else { Protocol::Udp }),
+            port: Some(8080 + i as u16),
+            app_protocol: None,
+        };
+        let mut s = EndpointSlice {
+            endpoints,
+            ports: (0..2).filter(|i| ports & (1 << i) != 0).map(port).collect(),
+            ..Default::default()
+        };
+        s.metadata.namespace = "default".into();
+        s.metadata.labels.insert(LABEL_SERVICE_NAME.into(), service_name(n).name);
+        s
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Service(u8, Option<Box<Service>>),
+    Slice(u8, Option<Box<EndpointSlice>>),
+    Sync,
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let change = prop_oneof![
+        4 => service().prop_map(|(n, s)| Change::Service(n, Some(Box::new(s)))),
+        1 => (0u8..3).prop_map(|n| Change::Service(n, None)),
+        6 => (0u8..4, slice()).prop_map(|(n, s)| Change::Slice(n, Some(Box::new(s)))),
+        1 => (0u8..4).prop_map(|n| Change::Slice(n, None)),
+        2 => Just(Change::Sync),
+    ];
+    prop::collection::vec(change, 1..25)
+}
+
+/// What the API server holds after some changes.
+#[derive(Default)]
+struct World {
+    services: BTreeMap<u8, Arc<Service>>,
+    slices: BTreeMap<u8, Arc<EndpointSlice>>,
+}
+
+fn slice_name(n: u8) -> NamespacedName {
+    NamespacedName::new("default", format!("slice-{n}"))
+}
+
+fn proxier() -> Proxier {
+    let node = NodeContext {
+        name: "node-1".into(),
+        addresses: vec!["192.168.10.11".parse().unwrap()],
+        zone: Some("zone-1".into()),
+        ..Default::default()
+    };
+    Proxier::new(Arc::new(Settings::default()), node, IpFamily::V4)
+}
+
+impl World {
+    fn apply(&mut self, proxier: &mut Proxier, change: Change) {
+        match change {
+            Change::Service(n, s) => {
+                let s = s.map(|s| Arc::new(*s));
+                proxier.set_service(&service_name(n), s.clone());
+                match s {
+                    Some(s) => self.services.insert(n, s),
+                    None => self.services.remove(&n),
+                };
+            }
+            Change::Slice(n, s) => {
+                let s = s.map(|s| Arc::new(*s));
+                proxier.set_endpoint_slice(&slice_name(n), s.clone());
+                match s {
+                    Some(s) => self.slices.insert(n, s),
+                    None => self.slices.remove(&n),
+                };
+            }
+            Change::Sync => {
+                proxier.sync();
+            }
+        }
+    }
+    /// A kube-proxy that starts now.
+    fn fresh(&self) -> Proxier {
+        let mut p = proxier();
+        self.slices.iter().for_each(|(n, s)| p.set_endpoint_slice(&slice_name(*n), Some(s.clone())));
+        self.services.iter().for_each(|(n, s)| p.set_service(&service_name(*n), Some(s.clone())));
+        p
+    }
+    /// Endpoints that may get packets: ready ones, and those that still serve while they terminate if none is ready
+    /// (anywhere, or on this node for policy Local).
+    fn usable(&self, n: u8, port: &str) -> BTreeSet<SocketAddr> {
+        let mut ready = BTreeSet::new();
+        let mut serving = BTreeSet::new();
+        let (mut any_ready, mut local_ready) = (false, false);
+        let name = service_name(n).name;
+        for slice in self.slices.values().filter(|s| s.metadata.labels[LABEL_SERVICE_NAME] == name) {
+            let Some(number) = slice.ports.iter().find(|p| p.name.as_deref() == Some(port)).and_then(|p| p.port) else {
+                continue;
+            };
+            for e in &slice.endpoints {
+                let addr = SocketAddr::new(e.addresses[0].parse().unwrap(), number);
+                let c = e.conditions;
+                if c.ready.unwrap_or(true) {
+                    ready.insert(addr);
+                    any_ready = true;
+                    local_ready |= e.node_name.as_deref() == Some("node-1");
+                } else if c.serving.unwrap_or(true) && c.terminating.unwrap_or(false) {
+                    serving.insert(addr);
+                }
+            }
+        }
+        if !any_ready || !local_ready {
+            ready.extend(serving);
+        }
+        ready
+    }
+}
+
+fn kernel(proxier: &mut Proxier) -> Kernel {
+    let mut kernel =
+        Kernel::new(KernelConfig { addresses: proxier.node().addresses.clone(), ..KernelConfig::default() });
+    kernel.load(proxier.sync());
+    kernel
+}
+
+/// Every address and port at which some Service might be.
+fn targets() -> Vec<(L4, SocketAddr)> {
+    let mut all = Vec::new();
+    for n in 0..3u8 {
+        for (proto, port) in [(L4::Tcp, 80u16), (L4::Udp, 53)] {
+            let ips = [
+                format!("10.96.0.{}", n + 1),
+                format!("198.18.0.{}", n + 1),
+                format!("198.51.100.{}", n * 10),
+                format!("198.51.100.{}", n * 10 + 1),
+            ];
+            all.extend(ips.map(|ip| (proto, SocketAddr::new(ip.parse().unwrap(), port))));
+            all.push((proto, SocketAddr::new("192.168.10.11".parse().unwrap(), 30_000 + port + u16::from(n))));
+        }
+    }
+    all
+}
+
+const SOURCES: [(&str, Entry); 5] = [
+    ("10.244.1.200", Entry::Pod),
+    ("10.244.1.3", Entry::Pod),
+    ("192.168.10.11", Entry::Process),
+    ("203.0.113.10", Entry::Wire),
+    ("203.0.113.250", Entry::Wire),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_partial_sync_leaves_what_a_full_one_writes(changes in changes()) {
+        let (mut world, mut proxier) = (World::default(), proxier());
+        for change in changes {
+            world.apply(&mut proxier, change);
+        }
+        let rules = proxier.sync();
+        prop_assert!(!proxier.pending());
+        let mut fresh = world.fresh();
+        let full = fresh.sync();
+        prop_assert_eq!(iptables_restore(&rules), iptables_restore(&full));
+        for (_, segment) in rules.segments() {
+            for placed in segment.rules() {
+                let origin = proxier.origin(placed.rule.origin);
+                prop_assert!(origin.is_some(), "{:?}", placed);
+            }
+        }
+        for n in 0..3 {
+            for port in PORTS {
+                prop_assert_eq!(proxier.endpoints(&service_name(n), port), fresh.endpoints(&service_name(n), port));
+            }
+        }
+    }
+
+    #[test]
+    fn packets_reach_only_usable_endpoints(changes in changes()) {
+        let (mut world, mut proxier) = (World::default(), proxier());
+        for change in changes {
+            world.apply(&mut proxier, change);
+        }
+        let kernel = kernel(&mut proxier);
+        for (proto, dst) in targets() {
+            for (src, entry) in SOURCES {
+                let flow = Flow { proto, src: SocketAddr::new(src.parse().unwrap(), 40_000), dst };
+                let shares = kernel.shares(Time::ZERO, flow, entry);
+                let total: f64 = shares.iter().map(|s| s.probability).sum();
+                prop_assert!((total - 1.0).abs() < 1e-9);
+                for share in shares.iter().filter(|s| s.dst != dst) {
+                    prop_assert!(matches!(share.verdict, Verdict::Forward | Verdict::Local));
+                    let origin = proxier.origin(share.decided_by).expect("the rule that chose an endpoint");
+                    prop_assert_eq!(origin.endpoint, Some(share.dst));
+                    let n = origin.service.name[1..].parse().unwrap();
+                    prop_assert!(world.usable(n, &origin.port).contains(&share.dst), "{:?}", share);
+                }
+            }
+        }
+        for (n, service) in &world.services {
+            for (i, port) in PORTS.into_iter().enumerate() {
+                let told = proxier.endpoints(&service_name(*n), port);
+                let proto = if i == 0 { L4::Tcp } else { L4::Udp };
+                let dst = SocketAddr::new(service.spec.cluster_ip.parse().unwrap(), service.spec.ports[i].port);
+                let flow = Flow { proto, src: "10.244.1.200:40000".parse().unwrap(), dst };
+                let shares = kernel.shares(Time::ZERO, flow, Entry::Pod);
+                let real: BTreeMap<_, _> = shares.iter().filter(|s| s.dst != dst).map(|s| (s.dst, s.probability)).collect();
+                prop_assert_eq!(told.len(), real.len());
+                for share in told {
+                    prop_assert!((real[&share.endpoint] - share.share).abs() < 1e-6);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn with_one_rule_deleted_the_service_is_lost() {
+    let (mut world, mut p) = (World::default(), proxier());
+    let mut service = Service {
+        metadata: ObjectMeta { name: "s0".into(), namespace: "default".into(), ..Default::default() },
+        ..Default::default()
+    };
+    service.spec.cluster_ip = "10.96.0.1".into();
+    service.spec.ports = vec![port(PORTS[0], Protocol::Tcp, 80, 0)];
+    world.apply(&mut p, Change::Service(0, Some(Box::new(service))));
+    let mut slice = EndpointSlice::default();
+    slice.metadata.namespace = "default".into();
+    slice.metadata.labels.insert(LABEL_SERVICE_NAME.into(), "s0".into());
+    slice.endpoints = vec![Endpoint { addresses: vec!["10.244.1.5".into()], ..Default::default() }];
+    slice.ports = vec![EndpointPort { name: Some(PORTS[0].into()), port: Some(8080), ..Default::default() }];
+    world.apply(&mut p, Change::Slice(0, Some(Box::new(slice))));
+    let mut kernel = kernel(&mut p);
+    let flow = |port| Flow {
+        proto: L4::Tcp,
+        src: SocketAddr::new("10.244.1.200".parse().unwrap(), port),
+        dst: "10.96.0.1:80".parse().unwrap(),
+    };
+    let opened = kernel.open(Time::ZERO, flow(1), Entry::Pod, &mut |_| 0);
+    assert_eq!(opened.nat.dst.to_string(), "10.244.1.5:8080");
+    let origin = p.origin(opened.decided_by).unwrap();
+    assert_eq!((origin.service, origin.field.as_str()), (service_name(0), "spec.ports[0].targetPort"));
+    assert!(kernel.remove_rule(datapath::Table::Nat, "KUBE-SERVICES", "KUBE-SVC-", 0));
+    let lost = kernel.open(Time::ZERO, flow(2), Entry::Pod, &mut |_| 0);
+    assert_eq!((lost.verdict, lost.nat.dst), (Verdict::Forward, flow(2).dst));
+}
