@@ -15,10 +15,13 @@ if stale; then
   mkdir -p "$top/target/cli"
   touch "$stamp.next"
   # One toolchain, whether called by hand or from Trunk, so that nothing is built twice.
-  [ "${RUSTUP_TOOLCHAIN:-}" != debian-wasm ] || unset RUSTUP_TOOLCHAIN
+  case ${RUSTUP_TOOLCHAIN:-} in */target/tools/toolchain|debian-wasm) unset RUSTUP_TOOLCHAIN;; esac
   # Fast to run and fast to build; the release profile of the site is made for size.
+  log=$top/target/cli/build.log
+  echo "servicelab: building the engine (the first time about a minute)" >&2
   CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CARGO_PROFILE_RELEASE_LTO=false CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    cargo build --quiet --release --package servicelab-cli --manifest-path "$top/Cargo.toml" --target-dir "$top/target/cli" >&2
+    cargo build --release --package servicelab-cli --manifest-path "$top/Cargo.toml" --target-dir "$top/target/cli" >"$log" 2>&1 ||
+    { grep -A 12 '^error' "$log" >&2 || cat "$log" >&2; exit 2; }
   mv "$stamp.next" "$stamp"
 fi
 exec "$bin" "$@"
