@@ -101,6 +101,11 @@ impl Checker {
         }
     }
 
+    /// Whether there is nothing left to look for.
+    pub fn all_solved(&self) -> bool {
+        self.tasks.iter().all(|t| t.solved_at.is_some())
+    }
+
     /// How every task stands.
     pub fn reports(&self) -> Vec<TaskReport> {
         (0..self.tasks.len()).map(|i| self.report(i)).collect()

@@ -241,11 +241,13 @@ fn shares(c: &SharesCheck, facts: &dyn Facts, range: Range) -> Verdict {
 fn shares_by_pod(c: &SharesCheck, facts: &dyn Facts, rules: &NodeRules) -> BTreeMap<String, f64> {
     let selector = facts.service(&c.namespace, &c.service).map(|s| s.selector).unwrap_or_default();
     let pods = facts.pods(&c.namespace, &selector, facts.now());
+    // Several ports: each has its own list, and all shares together are one.
+    let sum: f64 = rules.endpoints.iter().map(|(_, share)| share).sum();
     let mut shares = BTreeMap::new();
     for (address, share) in &rules.endpoints {
         let ip = address.rsplit_once(':').map_or(address.as_str(), |(ip, _)| ip);
         let pod = pods.iter().find(|p| p.ip == ip && p.gone.is_none());
-        *shares.entry(pod.map_or(address.clone(), |p| p.name.clone())).or_insert(0.0) += share;
+        *shares.entry(pod.map_or(address.clone(), |p| p.name.clone())).or_insert(0.0) += share / sum;
     }
     shares
 }

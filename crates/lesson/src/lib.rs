@@ -1,7 +1,7 @@
 //! Courses and lessons: their files, their text as safe HTML, and the checks that tick their tasks.
 //!
-//! Nothing here knows the simulator: [`Facts`] is all that a check may ask, so a lesson is judged by
-//! what happened in the cluster, at simulated time, and never by what was typed.
+//! Checks know nothing of the simulator but [`Facts`], so a lesson is judged by what happened in the
+//! cluster, at simulated time, and never by what was typed. `world.rs` lets the simulator answer.
 #![forbid(unsafe_code)]
 
 mod chance;
@@ -14,6 +14,7 @@ mod read;
 mod spec;
 mod values;
 mod view;
+mod world;
 
 pub use chance::binomial_interval;
 pub use check::*;
@@ -24,3 +25,4 @@ pub use read::{Mistake, course, files, lesson};
 pub use spec::*;
 pub use values::{Amount, Length, Text};
 pub use view::{lint, view};
+pub use world::Checks;
