@@ -25,9 +25,9 @@ pub struct EndpointInfo {
     /// `conditions.terminating`.
     pub terminating: bool,
     /// Zones that should use it.
-    pub zone_hints: Arc<[String]>,
+    pub zone_hints: Vec<String>,
     /// Nodes that should use it.
-    pub node_hints: Arc<[String]>,
+    pub node_hints: Vec<String>,
 }
 
 /// The Service that a slice is for, or `None` if kube-proxy ignores the slice.
@@ -64,7 +64,8 @@ pub fn endpoints_by_port<'a>(
                 let ip = endpoint.addresses.first().and_then(|a| parse_ip_sloppy(a));
                 let Some(ip) = ip.filter(|ip| IpFamily::of(*ip) == family) else { continue };
                 let addr = SocketAddr::new(ip, number);
-                let names = |targets: &[kube_api::HintTarget]| targets.iter().map(|t| t.name.clone()).collect();
+                let names =
+                    |targets: &[kube_api::HintTarget]| targets.iter().map(|t| t.name.clone()).collect::<Vec<_>>();
                 let hints = endpoint.hints.as_ref();
                 list.push(EndpointInfo {
                     addr,
@@ -73,8 +74,8 @@ pub fn endpoints_by_port<'a>(
                     ready: endpoint.conditions.ready.unwrap_or(true),
                     serving: endpoint.conditions.serving.unwrap_or(true),
                     terminating: endpoint.conditions.terminating.unwrap_or(false),
-                    zone_hints: hints.map_or_else(|| Arc::from([]), |h| names(&h.for_zones)),
-                    node_hints: hints.map_or_else(|| Arc::from([]), |h| names(&h.for_nodes)),
+                    zone_hints: hints.map(|h| names(&h.for_zones)).unwrap_or_default(),
+                    node_hints: hints.map(|h| names(&h.for_nodes)).unwrap_or_default(),
                 });
             }
         }

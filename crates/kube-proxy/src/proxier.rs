@@ -9,6 +9,7 @@ use crate::{NodeContext, Origin, Settings};
 use datapath::{OriginId, Ruleset};
 use imbl::{OrdMap, OrdSet};
 use kube_api::{EndpointSlice, IpFamily, NamespacedName, Service};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -30,14 +31,21 @@ pub struct HealthCheck {
     pub local_endpoints: usize,
 }
 
+/// What is counted of a port's endpoints.
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    /// Endpoints in whatever condition.
+    known: usize,
+    /// Addresses of ready ones on this node.
+    local_ready: Vec<IpAddr>,
+}
+
 /// A service port as it was synced.
 #[derive(Debug)]
 struct Synced {
     info: ServicePortInfo,
     endpoints: Categorized,
-    /// Endpoints of the port in whatever condition.
-    known: usize,
-    local_ready: usize,
+    counts: Counts,
     first_origin: u32,
 }
 
@@ -178,7 +186,7 @@ impl Proxier {
             self.large_cluster = large;
             let written: Vec<_> = self.synced.iter().map(|(k, s)| (k.clone(), s.clone())).collect();
             for (key, synced) in written {
-                self.write(&key, synced.info.clone(), synced.endpoints.clone(), synced.known, synced.local_ready);
+                self.write(&key, synced.info.clone(), synced.endpoints.clone(), synced.counts.clone());
             }
         }
         for (service, map) in endpoints {
@@ -187,9 +195,10 @@ impl Proxier {
             for info in ports.iter() {
                 let list = map.get(&(info.name.port.clone(), info.name.protocol)).map_or(&[][..], Vec::as_slice);
                 let chosen = categorize_endpoints(list, info, &self.node, &self.settings);
-                let local_ready = list.iter().filter(|e| e.is_local && e.ready).count();
+                let local_ready = list.iter().filter(|e| e.is_local && e.ready).map(|e| e.addr.ip()).collect();
+                let counts = Counts { known: list.len(), local_ready };
                 let key = info.name.key();
-                self.write(&key, info.clone(), chosen, list.len(), local_ready);
+                self.write(&key, info.clone(), chosen, counts);
                 keys.push(key);
             }
             self.synced_ports.insert(service, keys.into());
@@ -213,12 +222,11 @@ impl Proxier {
     /// What the Service's `healthCheckNodePort` answers, as of the last sync; `None`: it has none.
     pub fn health_check(&self, service: &NamespacedName) -> Option<HealthCheck> {
         let ports = self.synced_ports.get(service)?;
-        let mut all = ports.iter().filter_map(|key| self.synced.get(key));
-        let first = all.next().filter(|s| s.info.health_check_node_port != 0)?;
-        // Endpoints are counted by address over all ports (`LocalReadyEndpoints`); the first has them all but in
-        // Services whose ports differ in endpoints.
-        let local_endpoints = all.map(|s| s.local_ready).fold(first.local_ready, usize::max);
-        Some(HealthCheck { port: first.info.health_check_node_port, local_endpoints })
+        let all = || ports.iter().filter_map(|key| self.synced.get(key));
+        let port = all().map(|s| s.info.health_check_node_port).find(|port| *port != 0)?;
+        // Each address counts once, in whatever number of ports (`LocalReadyEndpoints`).
+        let local: BTreeSet<IpAddr> = all().flat_map(|s| s.counts.local_ready.iter().copied()).collect();
+        Some(HealthCheck { port, local_endpoints: local.len() })
     }
     /// The service ports of the last sync, in order of the rules.
     pub fn service_ports(&self) -> impl Iterator<Item = &ServicePortInfo> {
@@ -239,13 +247,11 @@ impl Proxier {
     }
     fn forget_gone_ports(&mut self, service: &NamespacedName) {
         let Some(keys) = self.synced_ports.get(service).cloned() else { return };
-        let now = self.services.get(service).cloned().unwrap_or_default();
-        for key in keys.iter() {
-            if now.iter().any(|info| info.name.key() == *key) {
-                continue;
-            }
+        let now: BTreeSet<Arc<str>> =
+            self.services.get(service).map(|ports| ports.iter().map(|i| i.name.key()).collect()).unwrap_or_default();
+        for key in keys.iter().filter(|key| !now.contains(*key)) {
             if let Some(synced) = self.synced.remove(key) {
-                self.known_endpoints -= synced.known;
+                self.known_endpoints -= synced.counts.known;
                 self.origins.remove(synced.first_origin);
             }
             Arc::make_mut(&mut self.rules).set_segment(key, None);
@@ -259,18 +265,11 @@ impl Proxier {
         let Some(ports) = self.services.get(service) else { return };
         for info in ports.iter() {
             let known = map.get(&(info.name.port.clone(), info.name.protocol)).map_or(0, Vec::len);
-            let before = self.synced.get(&info.name.key()).map_or(0, |s| s.known);
+            let before = self.synced.get(&info.name.key()).map_or(0, |s| s.counts.known);
             self.known_endpoints = self.known_endpoints + known - before;
         }
     }
-    fn write(
-        &mut self,
-        key: &Arc<str>,
-        info: ServicePortInfo,
-        endpoints: Categorized,
-        known: usize,
-        local_ready: usize,
-    ) {
+    fn write(&mut self, key: &Arc<str>, info: ServicePortInfo, endpoints: Categorized, counts: Counts) {
         let context = Context {
             settings: &self.settings,
             family: self.family,
@@ -285,6 +284,6 @@ impl Proxier {
         let first_origin = self.origins.next();
         self.origins.add(piece);
         Arc::make_mut(&mut self.rules).set_segment(key, Some(Arc::new(segment)));
-        self.synced.insert(key.clone(), Arc::new(Synced { info, endpoints, known, local_ready, first_origin }));
+        self.synced.insert(key.clone(), Arc::new(Synced { info, endpoints, counts, first_origin }));
     }
 }

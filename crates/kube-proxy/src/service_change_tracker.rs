@@ -6,6 +6,7 @@ use kube_api::{
     ANNOTATION_TOPOLOGY_AWARE_HINTS, ANNOTATION_TOPOLOGY_MODE, IpFamily, LABEL_HEADLESS, LABEL_SERVICE_PROXY_NAME,
     NamespacedName, Protocol, Service, ServiceType, SessionAffinity, TrafficPolicy, Uid,
 };
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -204,13 +205,12 @@ pub fn service_ports(service: &Service, family: IpFamily, settings: &Settings) -
         internal_policy_local: spec.internal_traffic_policy == Some(TrafficPolicy::Local),
         hints_annotation: hints_annotation.clone(),
     };
-    let mut ports: Vec<ServicePortInfo> = Vec::with_capacity(spec.ports.len());
-    for info in spec.ports.iter().enumerate().map(info) {
-        // Upstream's map is keyed by name: of two ports of one name and protocol the last counts.
-        ports.retain(|p| p.name != info.name);
-        ports.push(info);
-    }
-    ports
+    // Upstream's map is keyed by name: of two ports of one name and protocol the last counts.
+    let ports = spec.ports.iter().enumerate();
+    let last: BTreeMap<(&str, Protocol), usize> = ports.map(|(i, p)| ((p.name.as_str(), p.protocol), i)).collect();
+    let mut kept: Vec<usize> = last.into_values().collect();
+    kept.sort_unstable();
+    kept.into_iter().filter_map(|i| Some(info((i, spec.ports.get(i)?)))).collect()
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ struct Writer<'a> {
     info: &'a ServicePortInfo,
     context: &'a Context<'a>,
     name: String,
+    /// The comment that is only the service port's name.
+    plain: Match,
     l4: L4,
     chains: Vec<OwnChain>,
     rules: Vec<Placed>,
@@ -96,10 +98,12 @@ pub(crate) fn write_service_port(
         Protocol::Udp => L4::Udp,
         Protocol::Sctp => L4::Sctp,
     };
+    let name = info.name.to_string();
     let mut w = Writer {
         info,
         context,
-        name: info.name.to_string(),
+        plain: Match::Comment(name.as_str().into()),
+        name,
         l4,
         chains: Vec::new(),
         rules: Vec::new(),
@@ -210,7 +214,7 @@ fn capture(w: &mut Writer<'_>, c: Captures) {
     if info.node_port != 0 {
         let port = Match::DestinationPort(info.node_port);
         if let Some(chain) = c.external {
-            let matches = [w.comment(""), w.proto(), port.clone()];
+            let matches = [w.plain.clone(), w.proto(), port.clone()];
             w.write(shared(at::NODEPORTS), Field::NodePort(info.index), matches, Target::Jump(chain));
         }
         if !c.has_external {
@@ -322,7 +326,7 @@ fn write_service_to_endpoints(
 /// The chain of an endpoint.
 fn write_endpoint(w: &mut Writer<'_>, endpoint: &EndpointInfo, chain: ChainRef) {
     let origin = w.origin(Field::TargetPort(w.info.index), Some(endpoint.addr));
-    let comment = |w: &Writer<'_>| (!w.context.large_cluster).then(|| w.comment(""));
+    let comment = |w: &Writer<'_>| (!w.context.large_cluster).then(|| w.plain.clone());
     // A Pod that reaches itself through the Service must see another address than its own.
     let hairpin = Match::Source { net: Net::Host(endpoint.addr.ip()), not: false };
     let matches: Vec<Match> = comment(w).into_iter().chain([hairpin]).collect();
