@@ -170,24 +170,29 @@ impl World {
     /// Endpoints that may get packets: ready ones, and those that still serve while they terminate if none is ready
     /// (anywhere, or on this node for policy Local).
     fn usable(&self, n: u8, port: &str) -> BTreeSet<SocketAddr> {
-        let mut ready = BTreeSet::new();
-        let mut serving = BTreeSet::new();
-        let (mut any_ready, mut local_ready) = (false, false);
+        // Of copies the first counts, unless a later one is on this node.
+        let mut copies: BTreeMap<SocketAddr, (EndpointConditions, bool)> = BTreeMap::new();
         let name = service_name(n).name;
         for slice in self.slices.values().filter(|s| s.metadata.labels[LABEL_SERVICE_NAME] == name) {
-            let Some(number) = slice.ports.iter().find(|p| p.name.as_deref() == Some(port)).and_then(|p| p.port) else {
-                continue;
-            };
+            let named = slice.ports.iter().find(|p| p.name.as_deref() == Some(port));
+            let Some(number) = named.and_then(|p| p.port) else { continue };
             for e in &slice.endpoints {
                 let addr = SocketAddr::new(e.addresses[0].parse().unwrap(), number);
-                let c = e.conditions;
-                if c.ready.unwrap_or(true) {
-                    ready.insert(addr);
-                    any_ready = true;
-                    local_ready |= e.node_name.as_deref() == Some("node-1");
-                } else if c.serving.unwrap_or(true) && c.terminating.unwrap_or(false) {
-                    serving.insert(addr);
+                let local = e.node_name.as_deref() == Some("node-1");
+                if local || !copies.contains_key(&addr) {
+                    copies.insert(addr, (e.conditions, local));
                 }
+            }
+        }
+        let (mut ready, mut serving) = (BTreeSet::new(), BTreeSet::new());
+        let (mut any_ready, mut local_ready) = (false, false);
+        for (addr, (c, local)) in copies {
+            if c.ready.unwrap_or(true) {
+                ready.insert(addr);
+                any_ready = true;
+                local_ready |= local;
+            } else if c.serving.unwrap_or(true) && c.terminating.unwrap_or(false) {
+                serving.insert(addr);
             }
         }
         if !any_ready || !local_ready {
