@@ -11,6 +11,7 @@ import { createRequire } from "node:module";
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { policyTag } from "./policy.mjs";
 
 const top = join(dirname(fileURLToPath(import.meta.url)), "..");
 const dist = process.env.TRUNK_STAGING_DIR ?? process.argv[2] ?? join(top, "dist");
@@ -43,19 +44,6 @@ page = page.replace(/<script([^>]*)>([^]*?)<\/script>/g, (whole, attributes, tex
 });
 
 // ---- 2. policy and addresses
-const policy = [
-  "default-src 'none'",
-  "script-src 'self' 'wasm-unsafe-eval'",
-  "style-src 'self'",
-  "img-src 'self' data:",
-  "font-src 'self'",
-  `connect-src 'self'${serving ? " ws: wss:" : ""}`,
-  "worker-src 'self'",
-  "manifest-src 'self'",
-  "base-uri 'self'",
-  "form-action 'none'",
-].join("; ");
-const policyTag = `<meta http-equiv="Content-Security-Policy" content="${policy}">`;
 const versioned = (name, ...loaded) => `${name}?v=${hash(...[name, ...loaded].map((each) => readFileSync(file(each))))}`;
 const meta = (name, content) => `<meta name="${name}" content="${content}">`;
 
@@ -68,7 +56,7 @@ if (release) {
 
 page = page.replace(/<meta charset="utf-8">/, (charset) => [
   charset,
-  policyTag,
+  policyTag({ serving }),
   meta("engine-worker", versioned("engine-worker.js", "engine.js", "engine_bg.wasm")),
   meta("editor", versioned("vendor/editor.js")),
 ].join("\n"));
@@ -90,4 +78,4 @@ if (servicelab("--help").includes("site render")) {
 // ---- 5. the door
 for (const language of ["en", "zh"])
   if (!existsSync(file(`${language}/index.html`))) throw new Error(`site render wrote no ${language}/index.html`);
-writeFileSync(file("index.html"), readFileSync(join(top, "tools/door.html"), "utf8").replace("<!-- policy -->", policyTag));
+writeFileSync(file("index.html"), readFileSync(join(top, "tools/door.html"), "utf8").replace("<!-- policy -->", policyTag()));

@@ -1,0 +1,147 @@
+// The editor alone, on a small page with the site's own Content-Security-Policy.
+import assert from "node:assert/strict";
+import { axe, browserTest, screenshot } from "./harness.mjs";
+
+async function openEditor(open, options) {
+  const page = await open("fixtures/editor.html", options);
+  await page.waitForFunction(() => window.ready);
+  return page;
+}
+const text = (page) => page.evaluate(() => window.editor.getText(window.handle));
+const content = (page) => page.locator("#editor .cm-content");
+const styleOf = (locator, property) => locator.evaluate((element, name) => getComputedStyle(element)[name], property);
+const wrongPort = { line: 12, column: 17, length: 5, severity: "error", message: "spec.ports[0].targetPort: Invalid value: 80800: must be between 1 and 65535, inclusive" };
+const diagnose = (page, ...list) => page.evaluate((all) => window.editor.setDiagnostics(window.handle, all), list);
+
+browserTest("the editor shows YAML under the policy, in a shadow root, by the page's colours", async ({ open }) => {
+  const page = await openEditor(open);
+  assert.equal(await page.evaluate(() => document.querySelector("#editor").shadowRoot.adoptedStyleSheets.length > 1), true);
+  assert.equal(await page.evaluate(() => document.querySelector("#editor").shadowRoot.querySelectorAll("style, [style*=expression]").length), 0);
+  const key = page.locator("#editor .lab-key", { hasText: "kind" }).first();
+  assert.equal(await styleOf(key, "color"), "rgb(28, 111, 168)");
+  assert.equal(await styleOf(page.locator("#editor .lab-num", { hasText: "80800" }), "color"), "rgb(143, 90, 0)");
+  assert.equal(await page.locator("#editor .lab-num", { hasText: "10.96" }).count(), 0, "an address is no number");
+  assert.equal(await styleOf(page.locator("#editor .lab-str"), "color"), "rgb(10, 118, 88)");
+  await diagnose(page, wrongPort);
+  await axe(page);
+  await screenshot(page, "editor");
+  await page.evaluate(() => (document.documentElement.dataset.theme = "dark"));
+  assert.equal(await styleOf(key, "color"), "rgb(124, 192, 236)");
+  await axe(page);
+  await screenshot(page, "editor-dark");
+});
+
+browserTest("a mistake is underlined exactly under its value, with its message beneath", async ({ open }) => {
+  const page = await openEditor(open);
+  await diagnose(page, wrongPort);
+  const underline = page.locator("#editor .lab-underline");
+  assert.equal(await underline.textContent(), "80800");
+  assert.match(await styleOf(underline, "textDecoration"), /wavy/);
+  const message = page.locator("#editor .lab-message");
+  assert.equal(await message.textContent(), wrongPort.message);
+  const [value, beneath, next] = await Promise.all([underline.boundingBox(), message.boundingBox(), page.locator("#editor .cm-line", { hasText: "protocol" }).boundingBox()]);
+  assert.ok(value.y + value.height <= beneath.y + 1 && beneath.y + beneath.height <= next.y + 1, "between its line and the next");
+  assert.equal(await content(page).getAttribute("aria-invalid"), "true");
+  assert.match(await page.locator("#editor [role=status]").textContent(), /^12: spec\.ports/);
+  // It moves with the text, and goes when the page says so.
+  await page.evaluate(() => window.editor.gotoLine(window.handle, 1, 1));
+  await page.keyboard.type("# 注\n");
+  assert.equal(await underline.textContent(), "80800");
+  await diagnose(page);
+  assert.equal(await underline.count() + await message.count(), 0);
+  assert.equal(await content(page).getAttribute("aria-invalid"), null);
+});
+
+browserTest("columns are Unicode characters; places outside the text are drawn in", async ({ open }) => {
+  const page = await openEditor(open);
+  await page.evaluate(() => window.editor.setText(window.handle, "名: 😀😀x\r\nb: 1\r\n"));
+  assert.equal(await text(page), "名: 😀😀x\nb: 1\n");
+  const at = (line, column, length, severity = "error") => ({ line, column, length, severity, message: `${line}:${column}` });
+  await diagnose(page, at(1, 6, 1), at(2, 4, 1, "warning"), at(99, 99, 9), at(2, 1, 0), at(0, -5, 1e9));
+  const marks = await page.locator("#editor .lab-underline").allTextContents();
+  for (const each of ["x", "1", "b: "]) assert.ok(marks.includes(each), `${each} in ${marks}`);
+  assert.equal(await page.locator("#editor .lab-message").count(), 5);
+});
+
+browserTest("Ctrl+S and Ctrl+Enter apply; Tab leaves; undo takes back what the page set", async ({ open }) => {
+  const page = await openEditor(open);
+  const first = await text(page);
+  await page.locator("#before").focus();
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "editor");
+  await page.keyboard.press("Control+s");
+  await page.keyboard.press("Control+Enter");
+  assert.equal(await page.evaluate(() => window.applied), 2);
+  assert.equal(await text(page), first);
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "after");
+  await page.keyboard.press("Shift+Tab");
+  await page.keyboard.type("x");
+  assert.equal(await page.evaluate(() => window.changes.length), 1);
+  await page.evaluate(() => window.editor.setText(window.handle, "kind: Pod\n"));
+  assert.equal(await page.evaluate(() => window.changes.length), 1, "the page isn't told what it did itself");
+  await page.keyboard.press("Control+z");
+  assert.equal(await text(page), "x" + first);
+  await page.keyboard.press("Control+z");
+  assert.equal(await text(page), first);
+  await page.evaluate(() => window.editor.gotoLine(window.handle, 12, 17));
+  await page.keyboard.type("9");
+  assert.match(await text(page), /targetPort: 980800/);
+});
+
+browserTest("the search panel works under the policy, in the reader's language", async ({ open }) => {
+  const page = await openEditor(open);
+  await page.evaluate(() => window.editor.setPhrases(window.handle, { Find: "查找", next: "下一个", close: "关闭" }));
+  await content(page).focus();
+  await page.keyboard.press("Control+f");
+  const field = page.locator("#editor [main-field]");
+  assert.equal(await field.getAttribute("aria-label"), "查找");
+  await field.fill("port");
+  await page.keyboard.press("Enter");
+  assert.ok(await page.locator("#editor .cm-searchMatch").count() > 1);
+  await axe(page);
+  await screenshot(page, "editor-search");
+  await page.evaluate(() => window.editor.setPhrases(window.handle, {}));
+  assert.equal(await field.getAttribute("aria-label"), "Find");
+  await page.keyboard.press("Escape");
+  assert.equal(await field.count(), 0);
+});
+
+browserTest("a paste of 5 MB doesn't hang, and its thousand mistakes neither", async ({ open }) => {
+  const page = await openEditor(open);
+  await content(page).focus();
+  const took = await page.evaluate(async () => {
+    const begin = performance.now();
+    const data = new DataTransfer();
+    data.setData("text/plain", "- { name: http, port: 80, targetPort: 8080 } # 端口\n".repeat(100_000));
+    document.querySelector("#editor").shadowRoot.querySelector(".cm-content")
+      .dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    return performance.now() - begin;
+  });
+  assert.ok(took < 3000, `paste took ${took} ms`);
+  const typed = await page.evaluate(() => window.changes.length);
+  await page.waitForFunction((before) => window.changes.length > before, typed);
+  assert.ok(await page.evaluate(() => window.changes.at(-1)) > 5_000_000);
+  await diagnose(page, ...Array.from({ length: 1000 }, (_, i) => ({ line: i + 1, column: 3, length: 4, severity: "error", message: "no" })));
+  const key = await page.evaluate(async () => {
+    const begin = performance.now();
+    window.editor.gotoLine(window.handle, 50_000, 3);
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    return performance.now() - begin;
+  });
+  assert.ok(key < 2000, `jump took ${key} ms`);
+  await page.keyboard.press("Control+z");
+  await page.waitForFunction(() => window.editor.getText(window.handle).length < 1000);
+  assert.equal(await page.locator("#editor .lab-key").count() > 0, true, "small again, coloured again");
+});
+
+browserTest("an editor can be taken down and mounted again", async ({ open }) => {
+  const page = await openEditor(open, { dark: true, width: 390 });
+  await page.evaluate(() => {
+    window.editor.destroy(window.handle);
+    window.handle = window.editor.create(document.querySelector("#editor"), { text: "a: 1\n", label: "again", onChange() {}, onApply() {} });
+  });
+  assert.equal(await page.locator("#editor .cm-content").count(), 1);
+  assert.equal(await content(page).getAttribute("aria-label"), "again");
+});
