@@ -57,7 +57,13 @@ pub fn parse(text: &str) -> Parsed {
 /// Reads a text as a release does.
 pub fn parse_as(text: &str, release: Release) -> Parsed {
     let mut parsed = Parsed::default();
-    for (document, tree) in yaml::load(text).into_iter().enumerate() {
+    let documents = yaml::load(text);
+    if documents.is_empty() {
+        // Nothing to complain about while one types; but the server would.
+        let message = format!("BadRequest: Object 'Kind' is missing in '{text}'");
+        parsed.answers.push(Diagnostic::error(message, "", Span { line: 1, column: 1, length: 1 }, 0));
+    }
+    for (document, tree) in documents.into_iter().enumerate() {
         let document = document as u32;
         match tree {
             Ok(tree) => parsed.document(text, tree, document, release),
@@ -91,6 +97,13 @@ impl Parsed {
         self.diagnostics.push(diagnostic);
     }
 
+    /// The server repeats the whole text; beside the text that helps nobody.
+    fn missing(&mut self, head: &str, field: &str, text: &str, span: Span, document: u32) {
+        let message = format!("Object '{}' is missing", if field == "kind" { "Kind" } else { field });
+        self.answers.push(Diagnostic::error(format!("{head}{message} in '{text}'"), field, span, document));
+        self.diagnostics.push(Diagnostic::error(message, field, span, document));
+    }
+
     fn document(&mut self, text: &str, tree: Tree, document: u32, release: Release) {
         let Value::Map(_) = tree.value else {
             let kind = decode::json_type(&tree.value);
@@ -111,13 +124,11 @@ impl Parsed {
         let (version, kind) = (tree.str("apiVersion").to_string(), tree.str("kind").to_string());
         let start = places::find(&tree, "");
         if kind.is_empty() {
-            return self.refuse(format!("BadRequest: Object 'Kind' is missing in '{text}'"), "kind", start, document);
+            return self.missing("BadRequest: ", "kind", text, start, document);
         }
         if version.is_empty() {
-            let message = format!(
-                "BadRequest: {kind} in version \"\" cannot be handled as a {kind}: Object 'apiVersion' is missing in '{text}'"
-            );
-            return self.refuse(message, "apiVersion", start, document);
+            let head = format!("BadRequest: {kind} in version \"\" cannot be handled as a {kind}: ");
+            return self.missing(&head, "apiVersion", text, start, document);
         }
         if version == LAB {
             let name = tree.at(&["metadata", "name"]).and_then(Tree::as_str).unwrap_or_default().to_string();

@@ -58,7 +58,7 @@ pub(crate) fn explain(version: &str, kind: &str) -> (Diagnostic, bool) {
         let message = format!(
             "BadRequest: {kind} in version \"{short}\" cannot be handled as a {near}: no kind \"{kind}\" is registered for version \"{version}\" in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\""
         );
-        (here(message), true)
+        (Diagnostic { hint: Some(near.into()), ..here(message) }, true)
     } else {
         (here(format!("no matches for kind \"{kind}\" in version \"{version}\"")), true)
     }
@@ -66,7 +66,13 @@ pub(crate) fn explain(version: &str, kind: &str) -> (Diagnostic, bool) {
 
 /// The nearest of some words, if one is near.
 pub(crate) fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let (far, near) = words.map(|w| (distance(word, w), w)).min()?;
+    // The beginning of a name, or a name with a tail, is near to it.
+    let begun = |w: &str| {
+        let (word, w) = (word.to_ascii_lowercase(), w.to_ascii_lowercase());
+        word.len().min(w.len()) > 2 && (w.starts_with(&word) || word.starts_with(&w))
+    };
+    let far = |w: &str| if begun(w) { distance(word, w).min(2) } else { distance(word, w) };
+    let (far, near) = words.map(|w| (far(w), w)).min()?;
     (far <= word.len().max(2) / 2 && far <= 3).then_some(near)
 }
 

@@ -3,7 +3,7 @@
 use super::{Key, Span, Tree, Value, float, scalar};
 use crate::Diagnostic;
 use libyaml_safer::{Error, ErrorKind, Event, EventData, Mark, Parser, ScalarStyle};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Deepest nesting that is read. No Kubernetes object comes near.
 pub const MAX_DEPTH: usize = 200;
@@ -105,6 +105,7 @@ struct Frame {
     anchor: Option<String>,
     key: Option<Key>,
     merge: bool,
+    merged: bool,
     /// Nodes in it, itself too.
     size: usize,
 }
@@ -114,6 +115,7 @@ struct Loader<'a> {
     first_line: usize,
     first: usize,
     done: Vec<Tree>,
+    root: Option<Tree>,
     open: Vec<Frame>,
     /// How deep, including what is too deep to be kept.
     depth: usize,
@@ -130,6 +132,7 @@ impl<'a> Loader<'a> {
             first_line: 0,
             first: 0,
             done: Vec::new(),
+            root: None,
             open: Vec::new(),
             depth: 0,
             too_deep: None,
@@ -159,6 +162,8 @@ impl<'a> Loader<'a> {
                 self.anchors.clear();
                 (self.decoded, self.aliased) = (0, 0);
             }
+            // Only now the document is known to be whole.
+            EventData::DocumentEnd { .. } => self.done.extend(self.root.take()),
             EventData::Scalar { anchor, tag, value, plain_implicit, style, .. } => {
                 if self.too_deep.is_some() {
                     return Ok(());
@@ -182,6 +187,9 @@ impl<'a> Loader<'a> {
                     && let Some(mut frame) = self.open.pop()
                 {
                     frame.tree.span = self.stretch(frame.tree.span, event.end_mark);
+                    if let (true, Value::Map(entries)) = (frame.merged, &mut frame.tree.value) {
+                        override_merged(entries);
+                    }
                     self.decoded += 1;
                     self.node(frame.tree, frame.anchor, false, frame.size)?;
                 }
@@ -200,7 +208,7 @@ impl<'a> Loader<'a> {
             self.too_deep = self.too_deep.or(Some(span));
             return Ok(());
         }
-        self.open.push(Frame { tree: Tree { span, value }, anchor, key: None, merge: false, size: 1 });
+        self.open.push(Frame { tree: Tree { span, value }, anchor, key: None, merge: false, merged: false, size: 1 });
         Ok(())
     }
 
@@ -238,7 +246,7 @@ impl<'a> Loader<'a> {
         }
         let span = tree.span;
         let Some(frame) = self.open.last_mut() else {
-            self.done.push(tree);
+            self.root = Some(tree);
             return Ok(());
         };
         frame.size += size;
@@ -254,11 +262,10 @@ impl<'a> Loader<'a> {
                     }
                 }
                 Some(_) if std::mem::take(&mut frame.merge) => {
+                    frame.merged = true;
                     problem = merge_into(entries, tree).err().map(String::from);
                 }
                 Some(key) => {
-                    // What a merge brought, a key of the mapping's own overrides.
-                    entries.retain(|(k, _)| k.span != MERGED || k.name != key.name);
                     entries.push((key, tree));
                 }
             },
@@ -360,11 +367,7 @@ fn merge_into(entries: &mut Vec<(Key, Tree)>, tree: Tree) -> Result<(), &'static
     const WANT: &str = "map merge requires map or sequence of maps as the value";
     match tree.value {
         Value::Map(merged) => {
-            for (key, value) in merged {
-                if !entries.iter().any(|(k, _)| k.name == key.name) {
-                    entries.push((Key { span: MERGED, ..key }, value));
-                }
-            }
+            entries.extend(merged.into_iter().map(|(key, value)| (Key { span: MERGED, ..key }, value)));
             Ok(())
         }
         Value::Seq(items) if items.iter().all(|i| matches!(i.value, Value::Map(_))) => {
@@ -372,6 +375,13 @@ fn merge_into(entries: &mut Vec<(Key, Tree)>, tree: Tree) -> Result<(), &'static
         }
         _ => Err(WANT),
     }
+}
+
+/// What a merge brought, a key of the mapping's own overrides.
+fn override_merged(entries: &mut Vec<(Key, Tree)>) {
+    let own = entries.iter().filter(|(k, _)| k.span != MERGED).map(|(k, _)| k.name.clone());
+    let mut seen: BTreeSet<String> = own.collect();
+    entries.retain(|(k, _)| k.span != MERGED || seen.insert(k.name.clone()));
 }
 
 /// A key as it stands in JSON (`sigs.k8s.io/yaml`, `convertToJSONableObject`).
