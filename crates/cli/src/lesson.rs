@@ -1,5 +1,7 @@
 //! `servicelab lesson check [DIR]`: lessons held to their promises.
 
+mod prove;
+
 use lab_protocol::Phrase;
 use lesson::{Course, LANGUAGES, LessonSpec, Mistake};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,14 +27,17 @@ impl Report {
         text
     }
 
-    fn add(&mut self, name: &str, mistakes: Vec<String>) {
-        if mistakes.is_empty() {
-            self.passed += 1;
-            self.lines.push(format!("{name}: ok"));
-        } else {
-            self.failed += 1;
-            self.lines.extend(mistakes);
-            self.lines.push(format!("{name}: FAILED"));
+    fn add(&mut self, name: &str, result: Result<String, Vec<String>>) {
+        match result {
+            Ok(remark) => {
+                self.passed += 1;
+                self.lines.push(format!("{name}: ok ({remark})"));
+            }
+            Err(mistakes) => {
+                self.failed += 1;
+                self.lines.extend(mistakes);
+                self.lines.push(format!("{name}: FAILED"));
+            }
         }
     }
 }
@@ -44,7 +49,7 @@ impl Report {
 pub fn check(dir: &Path) -> Result<Report, String> {
     let mut report = Report::default();
     if dir.join("lesson.yaml").exists() {
-        report.add(&dir.display().to_string(), lesson_mistakes(dir));
+        report.add(&dir.display().to_string(), hold(dir));
         return Ok(report);
     }
     let path = dir.join("course.yaml");
@@ -54,16 +59,16 @@ pub fn check(dir: &Path) -> Result<Report, String> {
     let course = match lesson::course(&read(&path)?) {
         Ok(course) => course,
         Err(mistakes) => {
-            report.add(&path.display().to_string(), mistakes.iter().map(|m| line(dir, m)).collect());
+            report.add(&path.display().to_string(), Err(mistakes.iter().map(|m| line(dir, m)).collect()));
             return Ok(report);
         }
     };
     let mistakes = course_mistakes(dir, &course)?;
     if !mistakes.is_empty() {
-        report.add(&path.display().to_string(), mistakes);
+        report.add(&path.display().to_string(), Err(mistakes));
     }
     for folder in folders(dir, &course).filter(|f| f.join("lesson.yaml").exists()) {
-        report.add(&folder.display().to_string(), lesson_mistakes(&folder));
+        report.add(&folder.display().to_string(), hold(&folder));
     }
     Ok(report)
 }
@@ -95,21 +100,20 @@ fn files(dir: &Path) -> Result<BTreeMap<String, String>, String> {
     Ok(out)
 }
 
-fn lesson_mistakes(dir: &Path) -> Vec<String> {
-    let files = match files(dir) {
-        Ok(files) => files,
-        Err(why) => return vec![why],
-    };
+/// A lesson held to its promises: how long its solutions take, or what is wrong.
+fn hold(dir: &Path) -> Result<String, Vec<String>> {
+    let files = files(dir).map_err(|why| vec![why])?;
     let mistakes = lesson::lint(&files);
     if !mistakes.is_empty() {
-        return mistakes.iter().map(|m| line(dir, m)).collect();
+        return Err(mistakes.iter().map(|m| line(dir, m)).collect());
     }
-    let Ok(spec) = lesson::lesson(&files["lesson.yaml"]) else { return vec![] };
+    let spec = lesson::lesson(&files["lesson.yaml"]).map_err(|m| m.iter().map(|m| line(dir, m)).collect::<Vec<_>>())?;
     let folder = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
     if folder.is_some_and(|name| name != spec.id) {
-        return vec![format!("{}: its id is `{}`; folder and id have to be the same", dir.display(), spec.id)];
+        let what = format!("{}: its id is `{}`; folder and id have to be the same", dir.display(), spec.id);
+        return Err(vec![what]);
     }
-    Vec::new()
+    prove::prove(&spec, &files).map_err(|lines| lines.iter().map(|l| format!("{}: {l}", dir.display())).collect())
 }
 
 /// What course.yaml says, held against the lessons.
@@ -180,4 +184,73 @@ pub fn say(phrase: &Phrase) -> String {
         text = text.replace(&format!("{{{name}}}"), value);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first() -> BTreeMap<String, String> {
+        files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lessons/basics/first-service")).unwrap()
+    }
+
+    /// What is said when `from` in `file` is replaced by `to`.
+    fn after(file: &str, from: &str, to: &str) -> Vec<String> {
+        let mut files = first();
+        let text = files.get_mut(file).unwrap();
+        assert!(text.contains(from), "{from}");
+        *text = text.replacen(from, to, 1);
+        let spec = lesson::lesson(&files["lesson.yaml"]).unwrap();
+        prove::prove(&spec, &files).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn the_course_keeps_its_promises() {
+        let report = check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lessons")).unwrap();
+        assert_eq!(report.failed, 0, "{}", report.text());
+    }
+
+    #[test]
+    fn broken_promises_are_told() {
+        let cases = [
+            (
+                "lesson.yaml",
+                "gone: {min: 1}",
+                "gone: {min: 2}",
+                "`lose-address`: the solution doesn't solve it: check `gone`",
+            ),
+            (
+                "solution-service.yaml",
+                "app: web\n  ports",
+                "app: wbe\n  ports",
+                "`connect`: the solution doesn't solve it",
+            ),
+            ("solution-service.yaml", "port: 80\n", "port: 80000\n", "the solution is refused: line"),
+            ("wrong-selector.yaml", "app: website", "app: web", "`connect`: wrong answer 3 solves it"),
+            ("wrong-port.yaml", "port: 8080\n---", "port: 80\n---", "wrong answer 2 should fail check `port` with"),
+            (
+                "solution-broken.yaml",
+                "app: shop",
+                "app: web",
+                "`break`: the solution doesn't solve it: check `nothing`",
+            ),
+            ("start.yaml", "seed: 7", "sede: 7", "start.yaml:"),
+        ];
+        for (file, from, to, expected) in cases {
+            let said = after(file, from, to);
+            assert!(said.iter().any(|line| line.contains(expected)), "{from}: {said:#?}");
+        }
+    }
+
+    #[test]
+    fn a_lesson_that_is_solved_from_the_start_is_none() {
+        let mut files = first();
+        let service = files["solution-service.yaml"].split("---").next().unwrap().to_owned();
+        files.get_mut("start.yaml").unwrap().push_str(&format!("---\n{service}"));
+        let text = files.get_mut("lesson.yaml").unwrap();
+        *text = text.replacen("after: [lose-address]", "after: []", 1);
+        let spec = lesson::lesson(&files["lesson.yaml"]).unwrap();
+        let said = prove::prove(&spec, &files).unwrap_err();
+        assert!(said[0].contains("`connect` is solved at") && said[0].ends_with("nobody did anything"), "{said:#?}");
+    }
 }

@@ -157,21 +157,41 @@ pub enum Step {
     Delete(DeleteSpec),
     /// Breaks or mends something.
     Fault(Fault),
+    /// The same for the Pod that has this address at that moment.
+    FaultAt(FaultKind, String),
     /// Lets time pass.
     Wait(Span),
 }
 
 impl Step {
-    /// The command that it is, if it is one; `file` gives the text of a file.
-    pub fn command(&self, file: impl Fn(&str) -> Option<String>) -> Option<Command> {
+    /// The command that it is, if it is one; `file` gives the text of a file, `pod` the Pod that has an address.
+    pub fn command(
+        &self,
+        file: impl Fn(&str) -> Option<String>,
+        pod: impl Fn(&str) -> Option<PodRef>,
+    ) -> Option<Command> {
         match self {
             Step::Apply(name) => file(name).map(|yaml| Command::Apply { yaml }),
             Step::Delete(d) => {
                 Some(Command::Delete { kind: d.kind.clone(), namespace: d.namespace.clone(), name: d.name.clone() })
             }
             Step::Fault(fault) => Some(Command::Fault(fault.clone())),
+            Step::FaultAt(kind, address) => pod(address).map(|pod| Command::Fault(of_pod(*kind, pod))),
             Step::Wait(_) => None,
         }
+    }
+}
+
+/// A fault of a Pod.
+fn of_pod(kind: FaultKind, pod: PodRef) -> Fault {
+    match kind {
+        FaultKind::KillProcess => Fault::KillProcess { pod },
+        FaultKind::DeletePod => Fault::DeletePod { pod },
+        FaultKind::KillPod => Fault::KillPod { pod },
+        FaultKind::FailReadiness => Fault::FailReadiness { pod },
+        FaultKind::PassReadiness => Fault::PassReadiness { pod },
+        FaultKind::CutPod => Fault::CutPod { pod },
+        _ => Fault::JoinPod { pod },
     }
 }
 
@@ -219,6 +239,7 @@ struct RawPod {
     deployment: Option<String>,
     nth: Option<u32>,
     name: Option<String>,
+    address: Option<String>,
 }
 
 impl TryFrom<RawStep> for Step {
@@ -227,47 +248,43 @@ impl TryFrom<RawStep> for Step {
         match (raw.apply, raw.delete, raw.fault, raw.wait) {
             (Some(file), None, None, None) => Ok(Step::Apply(file)),
             (None, Some(object), None, None) => Ok(Step::Delete(object)),
-            (None, None, Some(fault), None) => Ok(Step::Fault(fault.try_into()?)),
+            (None, None, Some(fault), None) => fault.try_into(),
             (None, None, None, Some(length)) => Ok(Step::Wait(length.0)),
             _ => Err("a step is exactly one of `apply`, `delete`, `fault` and `wait`".into()),
         }
     }
 }
 
-impl TryFrom<RawFault> for Fault {
+impl TryFrom<RawFault> for Step {
     type Error = String;
-    fn try_from(raw: RawFault) -> Result<Fault, String> {
+    fn try_from(raw: RawFault) -> Result<Step, String> {
         let name = raw.kind.name();
         if raw.kind.of_node() {
             let (Some(node), None) = (raw.node, raw.pod) else {
                 return Err(format!("`{name}` wants a `node` and no `pod`"));
             };
-            return Ok(match raw.kind {
+            return Ok(Step::Fault(match raw.kind {
                 FaultKind::PowerOff => Fault::PowerOff { node },
                 FaultKind::PowerOn => Fault::PowerOn { node },
                 FaultKind::CutNode => Fault::CutNode { node },
                 _ => Fault::JoinNode { node },
-            });
+            }));
         }
         let (Some(pod), None) = (raw.pod, raw.node) else {
             return Err(format!("`{name}` wants a `pod` and no `node`"));
         };
         let namespace = pod.namespace;
-        let pod = match (pod.deployment, pod.name, pod.nth) {
-            (Some(deployment), None, nth) if nth != Some(0) => {
+        let pod = match (pod.deployment, pod.name, pod.address, pod.nth) {
+            (Some(deployment), None, None, nth) if nth != Some(0) => {
                 PodRef::Nth { namespace, deployment, nth: nth.unwrap_or(1) }
             }
-            (None, Some(name), None) => PodRef::Named { namespace, name },
-            _ => return Err("a `pod` is `{deployment: web, nth: 1}`, counted from 1, or `{name: web-0}`".into()),
+            (None, Some(name), None, None) => PodRef::Named { namespace, name },
+            (None, None, Some(address), None) => return Ok(Step::FaultAt(raw.kind, address)),
+            _ => {
+                let forms = "`{deployment: web, nth: 1}`, counted from 1, `{name: web-0}` or `{address: 10.244.1.2}`";
+                return Err(format!("a `pod` is {forms}"));
+            }
         };
-        Ok(match raw.kind {
-            FaultKind::KillProcess => Fault::KillProcess { pod },
-            FaultKind::DeletePod => Fault::DeletePod { pod },
-            FaultKind::KillPod => Fault::KillPod { pod },
-            FaultKind::FailReadiness => Fault::FailReadiness { pod },
-            FaultKind::PassReadiness => Fault::PassReadiness { pod },
-            FaultKind::CutPod => Fault::CutPod { pod },
-            _ => Fault::JoinPod { pod },
-        })
+        Ok(Step::Fault(of_pod(raw.kind, pod)))
     }
 }

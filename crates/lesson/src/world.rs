@@ -117,9 +117,9 @@ impl Facts for Cluster {
     fn requests(&self, query: &RequestQuery<'_>) -> RequestFacts {
         let mut fact = RequestFacts::default();
         let client = query.client.map(|name| self.clients().find(|c| c.name == name).map(|c| c.uid.0));
-        let service = query.service.map(|(namespace, name)| {
-            self.store().get::<Service>(&key(namespace, name)).map(|s| s.metadata.uid)
-        });
+        let service = query
+            .service
+            .map(|(namespace, name)| self.store().get::<Service>(&key(namespace, name)).map(|s| s.metadata.uid));
         let mut by_pod = BTreeMap::new();
         // From the end, since windows end at or near the present.
         let ended = self.facts().requests().iter().rev().skip_while(|r| r.ended >= query.to);

@@ -76,7 +76,7 @@ fn mistakes_are_told_with_their_place() {
         ),
         ("lesson.yaml", "apply: wrong-case.yaml", "apply: wrong-selector.yaml", "nothing in the lesson uses this file"),
         ("lesson.yaml", "      right: true\n", "", "0 right answers"),
-        ("lesson.yaml", "pod: {deployment: web, nth: 1}", "node: web", "wants a `pod`"),
+        ("lesson.yaml", "pod: {address: 10.244.1.2}", "node: web", "wants a `pod`"),
         ("lesson.yaml", "nth: 1", "nth: 0", "counted from 1"),
         ("lesson.yaml", "en: Only one of", "fr: Only one of", "is missing in `en`"),
         ("lesson.yaml", "Choose *Delete Pod*,", "Choose <b>it</b>", "HTML is not part"),
