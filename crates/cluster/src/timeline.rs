@@ -98,6 +98,10 @@ impl<O: Observer> Timeline<O> {
     pub fn observer(&self) -> &O {
         &self.observer
     }
+    /// The observer, to tell it what it can't have seen.
+    pub fn observer_mut(&mut self) -> &mut O {
+        &mut self.observer
+    }
     /// The commands, those of the future (after going back) included.
     pub fn commands(&self) -> &[Recorded] {
         &self.commands

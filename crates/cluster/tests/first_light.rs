@@ -160,7 +160,12 @@ fn unready_is_taken_out_and_back() {
     timeline.seek(at(30.0));
     assert_eq!(ready_endpoints(timeline.cluster()).len(), 3);
     assert_eq!(timeline.cluster().facts().totals().failed(), 0, "the process goes on answering");
-    timeline.execute_at(at(30.0), Command::Fault(Fault::PassReadiness { pod: PodRef::Nth { namespace: "default".into(), deployment: "web".into(), nth: 3 } }));
+    timeline.execute_at(
+        at(30.0),
+        Command::Fault(Fault::PassReadiness {
+            pod: PodRef::Nth { namespace: "default".into(), deployment: "web".into(), nth: 3 },
+        }),
+    );
     timeline.seek(at(40.0));
     assert_eq!(ready_endpoints(timeline.cluster()).len(), 4);
 }

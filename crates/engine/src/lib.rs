@@ -1,0 +1,101 @@
+//! The engine behind a message port: many clusters by id; requests in, replies out. Knows no browser, so the same code is
+//! driven by the page's worker, by tests and by Node.
+#![forbid(unsafe_code)]
+
+mod running;
+
+use datapath::iptables_restore;
+use kube_api::manifest;
+use lab_protocol::{ClusterId, Diagnostic, Reply, Request};
+use running::Running;
+use std::collections::BTreeMap;
+
+/// All clusters of a page.
+#[derive(Default)]
+pub struct Engine {
+    clusters: BTreeMap<ClusterId, Running>,
+}
+
+/// Version of the engine, as recordings name it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+impl Engine {
+    /// An engine without clusters.
+    pub fn new() -> Engine {
+        Engine::default()
+    }
+
+    /// What it says when it starts.
+    pub fn ready() -> Reply {
+        Reply::Ready { engine: VERSION.into() }
+    }
+
+    /// Answers a request.
+    ///
+    /// # Panics
+    /// At [`Request::Crash`], which a test sends to see the page put up with it, and only with a cluster that was opened
+    /// with hooks.
+    pub fn handle(&mut self, request: Request) -> Vec<Reply> {
+        match request {
+            Request::Open { cluster, scenario, seed, lesson, solved, commands, at, hooks } => {
+                let (running, diagnostics) = Running::open(&scenario, seed, &lesson, &solved, commands, at, hooks);
+                let opened = Reply::Opened {
+                    cluster,
+                    seed: running.cluster().seed(),
+                    release: running.cluster().release().to_string(),
+                    diagnostics,
+                };
+                let mut running = running;
+                let frames = running.key_frame(cluster, 0);
+                self.clusters.insert(cluster, running);
+                vec![opened, frames]
+            }
+            Request::Close { cluster } => {
+                self.clusters.remove(&cluster);
+                Vec::new()
+            }
+            Request::Advance { cluster, epoch, to, step } => {
+                self.with(cluster, |running| vec![running.advance(cluster, epoch, to, step)])
+            }
+            Request::Seek { cluster, epoch, to } => self.with(cluster, |running| {
+                running.seek(to);
+                vec![running.key_frame(cluster, epoch)]
+            }),
+            Request::Do { cluster, epoch, at, command } => self.with(cluster, |running| {
+                let done = running.execute(cluster, at, command);
+                vec![done, running.key_frame(cluster, epoch)]
+            }),
+            Request::Check { ticket, yaml } => {
+                let diagnostics = manifest::parse(&yaml).diagnostics.iter().map(cluster::diagnostic).collect();
+                vec![Reply::Checked { ticket, diagnostics }]
+            }
+            Request::ReadLesson { ticket, language, files } => {
+                let files: BTreeMap<String, String> = files.into_iter().collect();
+                vec![match lesson::view(&files, &language) {
+                    Ok(lesson) => Reply::Lesson { ticket, lesson: Box::new(lesson) },
+                    Err(mistakes) => Reply::LessonFailed { ticket, diagnostics: mistakes },
+                }]
+            }
+            Request::Rules { cluster, ticket, node } => self.with(cluster, |running| {
+                let machine = running.cluster().machine(&node);
+                let text = machine.map(|m| iptables_restore(m.kernel.rules())).unwrap_or_default();
+                vec![Reply::Rules { ticket, text }]
+            }),
+            Request::Record { cluster, ticket } => self.with(cluster, |running| {
+                let json = serde_json::to_string_pretty(&running.recording()).unwrap_or_default();
+                vec![Reply::Recording { ticket, json }]
+            }),
+            Request::Crash => {
+                assert!(!self.clusters.values().any(Running::has_hooks), "crashed on request");
+                Vec::new()
+            }
+        }
+    }
+
+    fn with(&mut self, cluster: ClusterId, f: impl FnOnce(&mut Running) -> Vec<Reply>) -> Vec<Reply> {
+        match self.clusters.get_mut(&cluster) {
+            Some(running) => f(running),
+            None => vec![Reply::Failed { cluster, diagnostics: Vec::<Diagnostic>::new() }],
+        }
+    }
+}
