@@ -37,10 +37,10 @@ pub fn apply(object: &mut Object) {
             if o.status.allocatable.is_empty() {
                 o.status.allocatable = o.status.capacity.clone();
             }
-            if o.spec.pod_cidrs.is_empty() && !o.spec.pod_cidr.is_empty() {
+            if o.spec.pod_cidr.is_empty() {
+                o.spec.pod_cidr = o.spec.pod_cidrs.first().cloned().unwrap_or_default();
+            } else if o.spec.pod_cidrs.first() != Some(&o.spec.pod_cidr) {
                 o.spec.pod_cidrs = vec![o.spec.pod_cidr.clone()];
-            } else if let (true, Some(first)) = (o.spec.pod_cidr.is_empty(), o.spec.pod_cidrs.first()) {
-                o.spec.pod_cidr = first.clone();
             }
         }
         Object::Namespace(o) => {

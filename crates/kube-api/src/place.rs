@@ -51,6 +51,7 @@ pub(crate) fn find(tree: &Tree, path: &str) -> Span {
         // The server speaks of clusterIPs[0] where only clusterIP was written.
         let next = next.or_else(|| match (step, steps.get(i + 1)) {
             (Step::Field(name), _) if name == "clusterIPs" => named(at, "clusterIP"),
+            (Step::Field(name), _) if name == "podCIDRs" => named(at, "podCIDR"),
             // And of template.labels where it means template.metadata.labels.
             (Step::Field(name), _) if name == "labels" || name == "annotations" => {
                 at.get("metadata").and_then(|metadata| named(metadata, name))

@@ -62,7 +62,7 @@ fn defaults_are_the_servers() {
 fn underlined(text: &str) -> (String, String) {
     let parsed = parse_as(text, Release(30));
     let found = &parsed.answers[0];
-    let line = text.lines().nth(found.span.line as usize - 1).unwrap();
+    let line = text.lines().nth(found.span.line as usize - 1).unwrap_or_default();
     let under = line.chars().skip(found.span.column as usize - 1).take(found.span.length as usize).collect();
     (found.message.clone(), under)
 }

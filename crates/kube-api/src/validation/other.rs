@@ -94,7 +94,12 @@ pub(super) fn node(errors: &mut Errors, tree: &Tree) {
             errors.duplicate(&path, &dump);
         }
     }
-    let cidrs = texts(tree.at(&["spec", "podCIDRs"]));
+    // The old field becomes the first of the new one (`pkg/apis/core/v1/conversion.go`).
+    let mut cidrs = texts(tree.at(&["spec", "podCIDRs"]));
+    let first = tree.at(&["spec", "podCIDR"]).and_then(Tree::as_str).filter(|c| !c.is_empty());
+    if let Some(first) = first.filter(|first| cidrs.first() != Some(first)) {
+        cidrs = vec![first];
+    }
     for (i, cidr) in cidrs.iter().enumerate() {
         errors.each(&format!("spec.podCIDRs[{i}]"), cidr, names::cidr(cidr, Release::OLDEST));
     }
