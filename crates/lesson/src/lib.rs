@@ -21,7 +21,7 @@ pub use check::*;
 pub use checker::Checker;
 pub use facts::*;
 pub use markdown::{Rendered, document, fragment};
-pub use read::{Mistake, course, files, lesson};
+pub use read::{Mistake, course, lesson, page_files};
 pub use spec::*;
 pub use values::{Amount, Length, Text};
 pub use view::{lint, view};

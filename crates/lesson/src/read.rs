@@ -42,15 +42,30 @@ pub fn lesson(yaml: &str) -> Result<LessonSpec, Vec<Mistake>> {
     found.done(spec)
 }
 
-/// Files that a lesson has in one language, by name.
-pub fn files(spec: &LessonSpec, language: &str) -> Vec<String> {
-    let mut names: BTreeSet<String> = ["lesson.yaml", "start.yaml"].map(String::from).into();
+/// Files that the page needs to show a lesson in one language, found by looking through the text of
+/// its `lesson.yaml` (no YAML is read, so that this costs the page nothing).
+pub fn page_files(lesson_yaml: &str, language: &str) -> Vec<String> {
+    let mut names: BTreeSet<String> = ["lesson.yaml", "start.yaml", "editor.yaml"].map(String::from).into();
     names.insert(format!("{language}.md"));
-    for task in &spec.tasks {
-        for step in task.paths().flatten() {
-            if let Step::Apply(file) = step {
-                names.insert(file.clone());
-            }
+    for rest in lesson_yaml.split("apply:").skip(1) {
+        let rest = rest.trim_start_matches([' ', '"', '\'']);
+        let name = rest.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).next().unwrap_or("");
+        if name.starts_with(SOLUTION) && is_file(name) {
+            names.insert(name.to_owned());
+        }
+    }
+    names.into_iter().collect()
+}
+
+/// What names of files begin with that a solution applies.
+const SOLUTION: &str = "solution-";
+
+/// Every file of a lesson in one language.
+pub(crate) fn all_files(spec: &LessonSpec, lesson_yaml: &str, language: &str) -> Vec<String> {
+    let mut names: BTreeSet<String> = page_files(lesson_yaml, language).into_iter().collect();
+    for step in spec.tasks.iter().flat_map(|t| t.paths().flatten()) {
+        if let Step::Apply(file) = step {
+            names.insert(file.clone());
         }
     }
     names.into_iter().collect()
@@ -201,6 +216,12 @@ impl Found<'_> {
                 }
                 _ => {}
             }
+        }
+        if let Some(file) = task.solution_file().filter(|f| !f.starts_with(SOLUTION)) {
+            self.add(
+                file,
+                format!("`{file}` should be called `{SOLUTION}...`: the page fetches a solution by this name"),
+            );
         }
         if task.wrong.is_empty() && task.solution_file().is_some() {
             self.add(&task.id, format!("task `{}` is solved by YAML and has no wrong answer", task.id));

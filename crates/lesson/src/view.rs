@@ -1,7 +1,7 @@
 //! A lesson in one language, as the page shows it.
 
 use crate::markdown::{Rendered, document, fragment};
-use crate::read::{Mistake, by_name, diagnostic, files as needed, lesson, place};
+use crate::read::{Mistake, all_files, by_name, diagnostic, lesson, page_files, place};
 use crate::spec::{LANGUAGES, LessonSpec, QuestionSpec};
 use crate::values::Text;
 use lab_protocol::{AnswerOption, LessonView, Question, TaskView};
@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 pub fn view(files: &BTreeMap<String, String>, language: &str) -> Result<LessonView, Vec<Mistake>> {
     let files = by_name(files);
     let (spec, text) = (spec(&files)?, format!("{language}.md"));
-    let mut mistakes = missing(&spec, &files, language);
+    let needed = page_files(files["lesson.yaml"], language);
+    let mut mistakes = missing(&needed, &files);
     let Some(markdown) = files.get(text.as_str()) else { return Err(mistakes) };
     let page = document(markdown);
     mistakes.extend(text_mistakes(&spec, &text, markdown, &page));
@@ -36,7 +37,7 @@ pub fn view(files: &BTreeMap<String, String>, language: &str) -> Result<LessonVi
     };
     Ok(LessonView {
         id: spec.id.clone(),
-        hash: hash(&spec, &files, language),
+        hash: hash(&needed, &files),
         title: page.title,
         minutes: spec.minutes,
         html: page.html,
@@ -67,8 +68,11 @@ pub fn lint(files: &BTreeMap<String, String>) -> Vec<Mistake> {
     };
     let mut mistakes: Vec<Mistake> = Vec::new();
     let mut parts: Option<(&str, Rendered)> = None;
+    let mut wanted: Vec<String> = Vec::new();
     for language in LANGUAGES {
-        mistakes.extend(missing(&spec, &files, language));
+        let names = all_files(&spec, files["lesson.yaml"], language);
+        mistakes.extend(missing(&names, &files));
+        wanted.extend(names);
         mistakes.extend(small_texts(&spec, files["lesson.yaml"], language));
         let name = format!("{language}.md");
         let Some(markdown) = files.get(name.as_str()) else { continue };
@@ -89,8 +93,7 @@ pub fn lint(files: &BTreeMap<String, String>) -> Vec<Mistake> {
             }
         }
     }
-    let wanted: Vec<String> = LANGUAGES.iter().flat_map(|l| needed(&spec, l)).collect();
-    for name in files.keys().filter(|n| **n != "editor.yaml" && !wanted.iter().any(|w| w == *n)) {
+    for name in files.keys().filter(|n| !wanted.iter().any(|w| w == *n)) {
         mistakes.push(at_start(name, "nothing in the lesson uses this file".into()));
     }
     mistakes
@@ -114,9 +117,9 @@ fn spec(files: &BTreeMap<&str, &str>) -> Result<LessonSpec, Vec<Mistake>> {
     }
 }
 
-fn missing(spec: &LessonSpec, files: &BTreeMap<&str, &str>, language: &str) -> Vec<Mistake> {
-    let names = needed(spec, language).into_iter();
-    names.filter(|n| !files.contains_key(n.as_str())).map(|n| at_start(&n, "this file is missing".into())).collect()
+fn missing(names: &[String], files: &BTreeMap<&str, &str>) -> Vec<Mistake> {
+    let missing = names.iter().filter(|n| !files.contains_key(n.as_str()));
+    missing.map(|n| at_start(n, "this file is missing".into())).collect()
 }
 
 /// Mistakes in a text: Markdown, places of parts, links within it.
@@ -185,17 +188,15 @@ fn small_texts(spec: &LessonSpec, yaml: &str, language: &str) -> Vec<Mistake> {
     out
 }
 
-/// FNV-1a (64 bits) over names and contents of the files that a language needs.
-fn hash(spec: &LessonSpec, files: &BTreeMap<&str, &str>, language: &str) -> String {
-    let mut names = needed(spec, language);
-    names.push("editor.yaml".into());
+/// FNV-1a (64 bits) over names and contents of the files that the page needs.
+fn hash(names: &[String], files: &BTreeMap<&str, &str>) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
     let mut eat = |bytes: &[u8]| {
         for byte in (bytes.len() as u64).to_le_bytes().iter().chain(bytes) {
             hash = (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
         }
     };
-    for name in &names {
+    for name in names {
         eat(name.as_bytes());
         eat(files.get(name.as_str()).copied().unwrap_or_default().as_bytes());
     }
