@@ -1,4 +1,5 @@
 //! Connections keep their endpoint, and are forgotten when it is time.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use datapath::{
     Base, ChainRef, Entry, Flow, Hook, Kernel, KernelConfig, L4, Match, Net, OriginId, OwnChain, Placed, Probability,
@@ -166,4 +167,17 @@ fn stale_udp_entries_can_be_deleted() {
     assert_eq!(k.delete_conntrack(Time::from_secs(1), |f, _| f.proto == L4::Udp), 1);
     assert!(k.established(Time::from_secs(1), flow(L4::Udp, 1)).is_none());
     assert!(k.established(Time::from_secs(1) + Span::ZERO, flow(L4::Tcp, 1)).is_some());
+}
+
+#[test]
+fn the_same_connections_give_the_same_bytes() {
+    let bytes = |ports: &mut dyn Iterator<Item = u16>| {
+        let mut k = kernel(&["10.244.1.2:8080"], false);
+        for port in ports {
+            k.open(Time::ZERO, flow(L4::Tcp, port), Entry::Pod, &mut low);
+        }
+        postcard::to_allocvec(&k).unwrap()
+    };
+    assert_eq!(bytes(&mut (1..200)), bytes(&mut (1..200).rev()));
+    assert_ne!(bytes(&mut (1..200)), bytes(&mut (1..201)));
 }

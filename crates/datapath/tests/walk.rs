@@ -1,4 +1,5 @@
 //! The fast way through the rules is the way rule by rule.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use datapath::{
     Base, ChainRef, CtStates, Entry, Flow, Hook, Kernel, KernelConfig, L4, Match, Net, OriginId, OwnChain, Placed,

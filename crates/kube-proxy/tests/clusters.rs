@@ -1,4 +1,5 @@
 //! What holds in every cluster: random Services, slices and changes to them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use datapath::{Entry, Flow, Kernel, KernelConfig, L4, Verdict, iptables_restore};
 use kube_api::{

@@ -1,4 +1,5 @@
 //! Connections go where a real kernel sent them under the same rules.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 

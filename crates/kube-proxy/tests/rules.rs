@@ -1,4 +1,5 @@
 //! The rules are those that the real kube-proxy writes, byte for byte.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Which endpoints a node uses, by upstream's own table.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use kube_api::{IpFamily, LABEL_ZONE, NamespacedName, Protocol, Release, StringMap, TrafficPolicy, Uid, yaml};
 use kube_proxy::endpoints_change_tracker::EndpointInfo;
