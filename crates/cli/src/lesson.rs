@@ -1,6 +1,9 @@
 //! `servicelab lesson check [DIR]`: lessons held to their promises.
 
 mod prove;
+mod skeleton;
+
+pub use skeleton::new;
 
 use lab_protocol::Phrase;
 use lesson::{Course, LANGUAGES, LessonSpec, Mistake};
@@ -252,5 +255,19 @@ mod tests {
         let spec = lesson::lesson(&files["lesson.yaml"]).unwrap();
         let said = prove::prove(&spec, &files).unwrap_err();
         assert!(said[0].contains("`connect` is solved at") && said[0].ends_with("nobody did anything"), "{said:#?}");
+    }
+
+    #[test]
+    fn a_new_lesson_keeps_its_promises() {
+        let dir = std::env::temp_dir().join(format!("servicelab-lesson-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("course.yaml"), "title: {en: a, zh: a}\nchapters: []\n").unwrap();
+        new(&dir, "my-chapter/my-lesson").unwrap();
+        let report = check(&dir.join("my-chapter/my-lesson")).unwrap();
+        let again = new(&dir, "my-chapter/my-lesson").unwrap_err();
+        let outside = new(&dir, "../my-lesson").unwrap_err();
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!((report.passed, report.failed), (1, 0), "{}", report.text());
+        assert!(again.contains("there already") && outside.contains("no id"));
     }
 }

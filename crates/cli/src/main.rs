@@ -15,7 +15,7 @@ const USAGE: &str = "usage: servicelab COMMAND ...
   rules        a node's rules, as kube-proxy writes them
   validate     what the API server answers to manifests
   conformance  every case below a folder, held to what the real thing did
-  lesson       lessons held to their promises: lesson check [DIR]
+  lesson       check [DIR]: lessons held to their promises; new [CHAPTER/]ID: a lesson to begin with
 ";
 
 /// Prints to standard output; a reader that has gone is no mistake of ours.
@@ -75,8 +75,20 @@ fn lesson(args: &[String]) -> ExitCode {
     let dir = match args {
         [check] if check == "check" => "lessons",
         [check, dir] if check == "check" => dir,
+        [new, name] if new == "new" => {
+            return match lesson::new(Path::new("lessons"), name) {
+                Ok(text) => {
+                    print(&text);
+                    ExitCode::SUCCESS
+                }
+                Err(why) => {
+                    eprintln!("{why}");
+                    ExitCode::from(2)
+                }
+            };
+        }
         _ => {
-            eprintln!("usage: servicelab lesson check [DIR]");
+            eprintln!("usage: servicelab lesson check [DIR]\n       servicelab lesson new [CHAPTER/]ID");
             return ExitCode::from(2);
         }
     };

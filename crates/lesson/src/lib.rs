@@ -20,7 +20,7 @@ pub use chance::binomial_interval;
 pub use check::*;
 pub use checker::Checker;
 pub use facts::*;
-pub use markdown::{Rendered, document, fragment};
+pub use markdown::{Rendered, document, fragment, is_id};
 pub use read::{Mistake, course, lesson, page_files};
 pub use spec::*;
 pub use values::{Amount, Length, Text};

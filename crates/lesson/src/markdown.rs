@@ -201,8 +201,8 @@ fn directive(line: &str) -> Result<(&str, Option<&str>), String> {
     }
 }
 
-/// Letters a to z, digits and `-`, a letter first, at most 63.
-pub(crate) fn is_id(text: &str) -> bool {
+/// Whether a text is an id: letters a to z, digits and `-`, a letter first, at most 63.
+pub fn is_id(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
