@@ -1,10 +1,17 @@
 //! *Service Lab*: the site. It draws, listens and remembers; the cluster runs in the engine's worker.
-#![forbid(unsafe_code)]
 
 mod dom;
+mod editor;
 mod i18n;
+mod lab;
+mod panic;
+mod storage;
+mod theme;
 
 fn main() {
-    console_error_panic_hook::set_once();
-    wasm_bindgen_futures::spawn_local(i18n::load());
+    panic::install();
+    wasm_bindgen_futures::spawn_local(async {
+        i18n::load().await;
+        theme::start();
+    });
 }
