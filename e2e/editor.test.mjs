@@ -1,5 +1,8 @@
 // The editor alone, on a small page with the site's own Content-Security-Policy.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { policyTag } from "../tools/policy.mjs";
 import { axe, browserTest, screenshot } from "./harness.mjs";
 
 async function openEditor(open, options) {
@@ -144,4 +147,8 @@ browserTest("an editor can be taken down and mounted again", async ({ open }) =>
   });
   assert.equal(await page.locator("#editor .cm-content").count(), 1);
   assert.equal(await content(page).getAttribute("aria-label"), "again");
+});
+
+test("the page of these tests has the site's own policy", () => {
+  assert.ok(readFileSync(new URL("fixtures/editor.html", import.meta.url), "utf8").includes(policyTag()));
 });

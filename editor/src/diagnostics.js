@@ -1,6 +1,6 @@
 // Mistakes: a wavy line exactly under the wrong value, and the message on a line of its own beneath.
 import { RangeSet, RangeSetBuilder, StateEffect, StateField } from "@codemirror/state";
-import { Decoration, EditorView, GutterMarker, ViewPlugin, WidgetType, gutterLineClass } from "@codemirror/view";
+import { Decoration, EditorView, GutterMarker, ViewPlugin, WidgetType, gutterLineClass, lineNumberWidgetMarker } from "@codemirror/view";
 
 /** More than this many at once help nobody, and a broken 5 MB paste can have a thousand times as many. */
 const MOST = 100;
@@ -31,9 +31,10 @@ function locate(doc, { line, column, length, severity, message }) {
 const clip = (text) => (text.length > LONGEST ? text.slice(0, LONGEST) + "…" : text);
 
 class Messages extends WidgetType {
-  constructor(items) {
+  constructor(items, worst) {
     super();
     this.items = items;
+    this.worst = worst;
   }
   eq(other) {
     return this.items.length === other.items.length
@@ -41,7 +42,7 @@ class Messages extends WidgetType {
   }
   toDOM() {
     const box = document.createElement("div");
-    box.className = "lab-messages";
+    box.className = `lab-messages lab-ground-${this.worst}`;
     for (const { severity, message } of this.items) {
       const row = box.appendChild(document.createElement("div"));
       row.className = `lab-message lab-${severity}`;
@@ -78,7 +79,7 @@ function draw(doc, list) {
     ranges.push(Decoration.line({ class: `lab-line-${worst}` }).range(line.from));
     for (const { from, to, severity } of here)
       if (to > from) ranges.push(Decoration.mark({ class: `lab-underline lab-${severity}` }).range(from, to));
-    ranges.push(Decoration.widget({ widget: new Messages(here), block: true, side: 1 }).range(line.to));
+    ranges.push(Decoration.widget({ widget: new Messages(here, worst), block: true, side: 1 }).range(line.to));
     gutter.add(line.from, line.from, gutterMarks[worst]);
   }
   return {
@@ -142,4 +143,7 @@ const announcer = ViewPlugin.fromClass(class {
   }
 });
 
-export const diagnostics = [field, announcer];
+/** The ground of a message goes on under the line numbers. */
+const beneath = lineNumberWidgetMarker.of((view, widget) => (widget instanceof Messages ? gutterMarks[widget.worst] : null));
+
+export const diagnostics = [field, announcer, beneath];

@@ -6,7 +6,7 @@ import { tags as t } from "@lezer/highlight";
 const style = HighlightStyle.define([
   { tag: t.propertyName, class: "lab-key" },
   { tag: t.string, class: "lab-str" },
-  { tag: [t.comment, t.meta, t.punctuation, t.separator], class: "lab-dim" },
+  { tag: [t.comment, t.meta], class: "lab-dim" },
   { tag: [t.typeName, t.labelName, t.keyword], class: "lab-num" },
 ]);
 

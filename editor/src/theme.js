@@ -78,8 +78,8 @@ const rules = {
 };
 for (const [severity, [ink, ground]] of Object.entries(severities)) {
   rules[`.lab-underline.lab-${severity}`] = { textDecorationColor: ink };
-  rules[`.lab-line-${severity}, .lab-message.lab-${severity}`] = { backgroundColor: ground };
-  rules[`.lab-messages:has(.lab-${severity})`] = { backgroundColor: ground };
+  // A positioned message with a ground of its own would cover the wave of the line above it.
+  rules[`.lab-line-${severity}, .lab-messages.lab-ground-${severity}`] = { backgroundColor: ground };
   rules[`.lab-message.lab-${severity}`] = { color: ink };
   rules[`.cm-lineNumbers .cm-gutterElement.lab-gutter-${severity}`] = { backgroundColor: ground, color: ink };
 }
