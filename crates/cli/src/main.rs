@@ -4,6 +4,7 @@
 mod conformance;
 mod lesson;
 mod rules;
+mod run;
 mod validate;
 
 use std::io::Write;
@@ -15,6 +16,7 @@ const USAGE: &str = "usage: servicelab COMMAND ...
   rules        a node's rules, as kube-proxy writes them
   validate     what the API server answers to manifests
   conformance  every case below a folder, held to what the real thing did
+  run          a scenario without a browser: what became of its requests
   lesson       check [DIR]: lessons held to their promises; new [CHAPTER/]ID: a lesson to begin with
 ";
 
@@ -104,6 +106,23 @@ fn lesson(args: &[String]) -> ExitCode {
     }
 }
 
+fn run(args: &[String]) -> ExitCode {
+    match run::run(args) {
+        Ok(text) => {
+            print(&text);
+            ExitCode::SUCCESS
+        }
+        Err(rules::Failure::Usage(why)) => {
+            eprintln!("{why}\nusage: {}", run::USAGE);
+            ExitCode::from(2)
+        }
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
     match args.split_first() {
@@ -111,6 +130,7 @@ fn main() -> ExitCode {
             "rules" => rules(rest),
             "validate" => validate(rest),
             "conformance" => conformance(rest),
+            "run" => run(rest),
             "lesson" => lesson(rest),
             "help" | "--help" | "-h" => {
                 print(USAGE);

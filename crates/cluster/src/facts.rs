@@ -128,7 +128,7 @@ impl Facts {
     /// Requests that ended in `[from, to)`.
     pub fn requests_in(&self, from: Time, to: Time) -> impl Iterator<Item = &RequestFact> {
         let start = self.first_at(from);
-        self.requests.iter().skip(start).take_while(move |r| r.ended < to)
+        (start..self.requests.len()).filter_map(|i| self.requests.get(i)).take_while(move |r| r.ended < to)
     }
     fn first_at(&self, from: Time) -> usize {
         let (mut low, mut high) = (0, self.requests.len());

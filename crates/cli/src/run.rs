@@ -1,0 +1,189 @@
+//! `servicelab run`: a scenario without a browser.
+
+use crate::rules::Failure;
+use cluster::{Recording, Report, Timeline, parse_duration, report};
+use kube_api::Severity;
+use lab_base::{Span, Time};
+use std::fmt::Write;
+use std::io::Read;
+
+/// How the command is called.
+pub const USAGE: &str = "servicelab run -f FILE... [--seed N] [--for 120s] [--format text|json] [--record FILE]
+       servicelab run --replay RECORDING";
+
+/// Longest run.
+const MAX: Span = Span::from_secs(24 * 3_600);
+
+struct Options {
+    files: Vec<String>,
+    seed: Option<u64>,
+    length: Span,
+    json: bool,
+    record: Option<String>,
+    replay: Option<String>,
+}
+
+fn options(args: &[String]) -> Result<Options, Failure> {
+    let mut options =
+        Options { files: Vec::new(), seed: None, length: Span::from_secs(60), json: false, record: None, replay: None };
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let (name, inline) = match arg.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
+            _ => (arg.as_str(), None),
+        };
+        let value = inline.or_else(|| args.next().cloned());
+        let value = || value.clone().ok_or_else(|| Failure::Usage(format!("{name} needs a value")));
+        let wrong = |what: &str| Failure::Usage(format!("{name}: {what}"));
+        match name {
+            "-f" | "--filename" => options.files.push(value()?),
+            "--seed" => options.seed = Some(value()?.parse().map_err(|_| wrong("a whole number"))?),
+            "--for" => {
+                let length = parse_duration(&value()?).filter(|l| *l <= MAX);
+                options.length = length.ok_or_else(|| wrong("a time such as 90s or 10m, 24h at most"))?;
+            }
+            "--format" => {
+                options.json = match value()?.as_str() {
+                    "json" => true,
+                    "text" => false,
+                    _ => return Err(wrong("text or json")),
+                }
+            }
+            "--record" => options.record = Some(value()?),
+            "--replay" => options.replay = Some(value()?),
+            _ => return Err(Failure::Usage(format!("unknown option {name}"))),
+        }
+    }
+    if options.files.is_empty() && options.replay.is_none() {
+        return Err(Failure::Usage("which scenario? -f FILE".into()));
+    }
+    Ok(options)
+}
+
+fn read(file: &str) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let result = match file {
+        "-" => std::io::stdin().lock().read_to_end(&mut bytes).map(|_| ()),
+        path => std::fs::read(path).map(|b| bytes = b),
+    };
+    result.map_err(|why| Failure::Unreadable(format!("{file}: {why}")))?;
+    String::from_utf8(bytes).map_err(|_| Failure::Invalid(format!("{file}: not UTF-8 text")))
+}
+
+/// Runs, and gives what to print.
+///
+/// # Errors
+/// A command line, file or scenario that can't be used; a recording that comes to another state than it says.
+pub fn run(args: &[String]) -> Result<String, Failure> {
+    let options = options(args)?;
+    if let Some(file) = &options.replay {
+        return replay(file);
+    }
+    let mut text = String::new();
+    for file in &options.files {
+        let part = read(file)?;
+        let (_, diagnostics) = cluster::Scenario::parse(&part);
+        let mistakes: String = diagnostics
+            .iter()
+            .filter(|d| d.severity == Severity::Error)
+            .map(|d| format!("{file}:{}:{}: {}\n", d.span.line, d.span.column, d.message))
+            .collect();
+        if !mistakes.is_empty() {
+            return Err(Failure::Invalid(mistakes.trim_end().into()));
+        }
+        if !text.is_empty() {
+            text.push_str("\n---\n");
+        }
+        text.push_str(&part);
+    }
+    let (mut timeline, _, refused) = Timeline::new(&text, options.seed, ());
+    if !refused.is_empty() {
+        return Err(Failure::Invalid(refused.join("\n")));
+    }
+    timeline.seek(Time::ZERO + options.length);
+    if let Some(file) = &options.record {
+        let json = serde_json::to_string_pretty(&timeline.recording()).unwrap_or_default();
+        std::fs::write(file, json + "\n").map_err(|why| Failure::Unreadable(format!("{file}: {why}")))?;
+    }
+    let report = report(timeline.cluster());
+    if options.json {
+        return Ok(serde_json::to_string_pretty(&report).unwrap_or_default() + "\n");
+    }
+    Ok(describe(&report))
+}
+
+fn replay(file: &str) -> Result<String, Failure> {
+    let recording: Recording =
+        serde_json::from_str(&read(file)?).map_err(|why| Failure::Invalid(format!("{file}: {why}")))?;
+    let hash = recording.replay();
+    if hash == recording.hash {
+        return Ok(format!("{file}: {} at {}, as recorded\n", hash, recording.until));
+    }
+    let Recording { engine, hash: recorded, until, .. } = recording;
+    Err(Failure::Invalid(format!("{file}: {hash} at {until}, but engine {engine} recorded {recorded}")))
+}
+
+fn describe(report: &Report) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "release {}, seed {}, {} s", report.release, report.seed, report.seconds);
+    let failed: u64 = report.failed.values().sum();
+    let _ = writeln!(out, "requests {}: {} answered, {failed} failed", report.requests, report.answered);
+    for (cause, n) in &report.failed {
+        let _ = writeln!(out, "  {cause:<14} {n}");
+    }
+    let l = report.latency;
+    let _ = writeln!(out, "latency  p50 {:.1} ms  p90 {:.1} ms  p99 {:.1} ms", l.p50, l.p90, l.p99);
+    for service in &report.services {
+        let _ = writeln!(out, "Service {}", service.service);
+        for (pod, share) in &service.pods {
+            let _ = writeln!(out, "  {pod:<32} {:>7}  {:5.1} %", share.answered, share.share * 100.0);
+        }
+    }
+    if !report.timeline.is_empty() {
+        let _ = writeln!(out, "timeline");
+        for entry in &report.timeline {
+            let arguments: Vec<String> = entry.arguments.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            let event = entry.event.trim_start_matches("mark-");
+            let _ = writeln!(out, "  {:>9.3} s  {:<28} {} {}", entry.at, entry.object, event, arguments.join(" "));
+        }
+    }
+    let _ = writeln!(out, "state {}", report.hash);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_run_can_be_recorded_and_repeated() {
+        let dir = std::env::temp_dir().join(format!("servicelab-run-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let (scenario, record) = (dir.join("s.yaml"), dir.join("r.json"));
+        let text = concat!(
+            include_str!("../../cluster/tests/data/web.yaml"),
+            "---\n{apiVersion: lab/v1, kind: Fault, spec: {at: 5s, type: killProcess, pod: {deployment: web, nth: 2}}}\n"
+        );
+        std::fs::write(&scenario, text).unwrap();
+        let line = format!("-f {} --for 20s --record {}", scenario.display(), record.display());
+        let text = run(&words(&line)).unwrap();
+        assert!(text.contains("fault-kill-process"), "{text}");
+        assert!(run(&words(&format!("--replay {}", record.display()))).unwrap().contains("as recorded"));
+        let tampered = std::fs::read_to_string(&record).unwrap().replace("nth: 2", "nth: 3");
+        std::fs::write(&record, tampered).unwrap();
+        assert!(matches!(run(&words(&format!("--replay {}", record.display()))), Err(Failure::Invalid(_))));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn bad_calls_are_told() {
+        for line in ["", "--for 3 -f x", "--seed x -f x", "--format xml -f x", "--wat", "-f"] {
+            assert!(matches!(run(&words(line)), Err(Failure::Usage(_))), "{line}");
+        }
+        assert!(matches!(run(&words("-f /nowhere")), Err(Failure::Unreadable(_))));
+    }
+}
