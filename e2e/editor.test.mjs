@@ -139,6 +139,17 @@ browserTest("a paste of 5 MB doesn't hang, and its thousand mistakes neither", a
   assert.equal(await page.locator("#editor .lab-key").count() > 0, true, "small again, coloured again");
 });
 
+browserTest("on a phone a long message wraps in sight, also when a long line is scrolled", async ({ open }) => {
+  const page = await openEditor(open, { width: 390, height: 844, dark: true });
+  await page.evaluate(() => window.editor.setText(window.handle, `a: ${"long ".repeat(60)}\nb: 1\n`));
+  await diagnose(page, { ...wrongPort, line: 1, column: 294, length: 4, message: `${wrongPort.message}, `.repeat(3) });
+  await page.evaluate(() => window.editor.gotoLine(window.handle, 1, 294));
+  const [message, editor] = await Promise.all([page.locator("#editor .lab-message").boundingBox(), page.locator("#editor").boundingBox()]);
+  assert.ok(message.height > 60, "it wraps");
+  assert.ok(message.x >= editor.x + 44 && message.x + message.width <= editor.x + editor.width, "it is in sight");
+  await screenshot(page, "editor-phone");
+});
+
 browserTest("an editor can be taken down and mounted again", async ({ open }) => {
   const page = await openEditor(open, { dark: true, width: 390 });
   await page.evaluate(() => {

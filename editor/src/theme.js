@@ -15,6 +15,7 @@ const rules = {
   ".cm-scroller": {
     fontFamily: "var(--font-mono)", fontSize: "var(--editor-size, 12.5px)", lineHeight: "var(--leading-code, 18px)",
     fontVariantLigatures: "none", scrollbarWidth: "thin", overflow: "auto",
+    containerType: "inline-size",
   },
   ".cm-content": { padding: "2px 0 8px", caretColor: "var(--ink)" },
   ".cm-line": { padding: "0 16px 0 0" },
@@ -47,7 +48,7 @@ const rules = {
   ".lab-messages": { userSelect: "text", whiteSpace: "normal" },
   ".lab-message": {
     padding: "4px 16px 5px 0", fontSize: "11.5px", lineHeight: "16px", overflowWrap: "anywhere",
-    position: "sticky", left: "0", maxWidth: "calc(var(--editor-width, 100vw) - 60px)",
+    position: "sticky", left: gutter, maxWidth: "calc(100cqi - 60px)",
   },
   ".lab-status": { position: "absolute", width: "1px", height: "1px", overflow: "hidden", clipPath: "inset(50%)", whiteSpace: "pre" },
 
