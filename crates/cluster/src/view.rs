@@ -3,7 +3,7 @@
 use crate::cluster::Cluster;
 use crate::facts::Ghost;
 use crate::kubelet::{Process, Sandbox};
-use kube_api::{ConditionStatus, Pod, Service, selects};
+use kube_api::{ConditionStatus, NamespacedName, Pod, Service, Uid, selects};
 use lab_base::{Span, Time};
 use lab_protocol::{
     ClientView, EndpointList, EndpointView, Frame, Id, NodeView, Phrase, PodState, PodView, PortView, Second,
@@ -18,7 +18,9 @@ const CHART: u32 = 600;
 impl Cluster {
     /// All Pods, also those that are gone while some node's rules still point at them.
     pub fn pod_views(&self) -> Vec<PodView> {
-        let mut views: Vec<PodView> = self.store.list::<Pod>().map(|p| self.pod_view(p)).collect();
+        let roles = self.roles();
+        let mut views: Vec<PodView> =
+            self.store.list::<Pod>().map(|p| self.pod_view(p, roles.get(&p.metadata.uid))).collect();
         let present: BTreeSet<Id> = views.iter().map(|v| v.id).collect();
         let pointed = self.addresses_in_rules();
         views.extend(
@@ -46,20 +48,37 @@ impl Cluster {
         all
     }
 
-    fn pod_view(&self, pod: &Pod) -> PodView {
+    /// Each Pod's Deployment and its place among that Deployment's living Pods (from 1; 0: it is being deleted).
+    fn roles(&self) -> BTreeMap<Uid, (String, u32)> {
+        let mut by_owner: BTreeMap<NamespacedName, Vec<(bool, Option<Time>, Uid)>> = BTreeMap::new();
+        for pod in self.store.list::<Pod>() {
+            if let Some(owner) = self.deployment_of(pod) {
+                let leaving = pod.metadata.is_deleting() || pod.is_finished();
+                let entry = (leaving, pod.metadata.creation_timestamp, pod.metadata.uid);
+                by_owner.entry(owner).or_default().push(entry);
+            }
+        }
+        let mut roles = BTreeMap::new();
+        for (owner, mut pods) in by_owner {
+            pods.sort_unstable();
+            for (i, (leaving, _, uid)) in pods.into_iter().enumerate() {
+                roles.insert(uid, (owner.name.clone(), if leaving { 0 } else { i as u32 + 1 }));
+            }
+        }
+        roles
+    }
+
+    fn pod_view(&self, pod: &Pod, role: Option<&(String, u32)>) -> PodView {
         let uid = pod.metadata.uid;
         let sandbox = self.sandboxes.get(&uid).map(|s| &**s);
         let (state, since, detail, until) = self.pod_state(pod, sandbox);
-        let owner = self.deployment_of(pod);
-        let nth = owner.as_ref().map_or(0, |o| {
-            self.living_pods_of(o).iter().position(|p| p.metadata.uid == uid).map_or(0, |i| i as u32 + 1)
-        });
+        let (deployment, nth) = role.cloned().unwrap_or_default();
         let tally = self.facts.pod(uid);
         PodView {
             id: Id(uid.0),
             namespace: pod.metadata.namespace.clone(),
             name: pod.metadata.name.clone(),
-            deployment: owner.map(|o| o.name).unwrap_or_default(),
+            deployment,
             nth,
             ip: pod.status.pod_ip.clone(),
             node: pod.spec.node_name.clone(),

@@ -108,14 +108,17 @@ impl Cluster {
             self.scale_set(&new.metadata.key(), wanted);
             return;
         }
-        let size =
-            |s: &ReplicaSet| SetSize { wanted: s.spec.replicas.unwrap_or(1), available: s.status.available_replicas };
-        let bounds = Replicas::new(wanted, deployment.spec.strategy.rolling_update.as_ref());
+        let size = |s: &ReplicaSet| SetSize {
+            wanted: s.spec.replicas.unwrap_or(1).into(),
+            available: s.status.available_replicas.into(),
+        };
+        let bounds = Replicas::new(wanted.into(), deployment.spec.strategy.rolling_update.as_ref());
         let old_sizes: Vec<_> = old.iter().map(|s| size(s)).collect();
         let step = bounds.step(size(new), &old_sizes);
-        self.scale_set(&new.metadata.key(), step.new);
+        let number = |n: i64| i32::try_from(n).unwrap_or(i32::MAX);
+        self.scale_set(&new.metadata.key(), number(step.new));
         for (set, replicas) in old.iter().zip(step.old) {
-            self.scale_set(&set.metadata.key(), replicas);
+            self.scale_set(&set.metadata.key(), number(replicas));
         }
     }
 
@@ -147,8 +150,8 @@ impl Cluster {
             .sum();
         let wanted = deployment.spec.replicas.unwrap_or(1).max(0);
         let available = sum(|s| s.status.available_replicas);
-        let bounds = Replicas::new(wanted, deployment.spec.strategy.rolling_update.as_ref());
-        let enough = available >= wanted - bounds.max_unavailable;
+        let bounds = Replicas::new(wanted.into(), deployment.spec.strategy.rolling_update.as_ref());
+        let enough = i64::from(available) >= i64::from(wanted) - bounds.max_unavailable;
         let (now, generation) = (self.now, deployment.metadata.generation);
         let (replicas, ready) = (sum(|s| s.status.replicas), sum(|s| s.status.ready_replicas));
         self.store.update::<Deployment>(key, |d| {

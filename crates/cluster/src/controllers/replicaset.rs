@@ -3,6 +3,7 @@
 use crate::cluster::Cluster;
 use kube_api::{Kind, NamespacedName, ObjectMeta, OwnerReference, Pod, PodPhase, ReplicaSet, ReplicaSetStatus};
 use lab_base::{Source, Span, Time, subject};
+use lab_protocol::{MarkKind, Phrase};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -11,6 +12,9 @@ const NAME_LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Pods that a ReplicaSet makes or deletes in one go (`BurstReplicas`).
 const BURST_REPLICAS: usize = 500;
+
+/// Pods that a simulated cluster has room for in all. A real one has a limit too: 110 a node, and quotas.
+pub const MAX_PODS: usize = 1_000;
 
 impl Cluster {
     pub(crate) fn sync_replica_set(&mut self, key: &NamespacedName) {
@@ -23,7 +27,12 @@ impl Cluster {
             .collect();
         let wanted = set.spec.replicas.unwrap_or(1).max(0) as usize;
         if pods.len() < wanted {
-            for _ in 0..(wanted - pods.len()).min(BURST_REPLICAS) {
+            let room = MAX_PODS.saturating_sub(self.store.list::<Pod>().count());
+            let missing = wanted - pods.len();
+            if missing > room {
+                self.tell_pod_limit(&set);
+            }
+            for _ in 0..missing.min(BURST_REPLICAS).min(room) {
                 self.create_pod(&set);
             }
         } else if pods.len() > wanted {
@@ -32,6 +41,16 @@ impl Cluster {
             }
         }
         self.write_replica_set_status(key);
+    }
+
+    /// The cluster is full; said once a minute.
+    fn tell_pod_limit(&mut self, set: &ReplicaSet) {
+        let object = format!("ReplicaSet/{}", set.metadata.name);
+        let recent = self.now - Span::from_secs(60);
+        let told = self.facts.marks().iter().rev().take_while(|m| m.at >= recent).any(|m| m.object == object);
+        if !told {
+            self.mark(MarkKind::Change, object, Phrase::new("mark-pod-limit").with("limit", MAX_PODS));
+        }
     }
 
     fn write_replica_set_status(&mut self, key: &NamespacedName) {

@@ -1,4 +1,6 @@
 //! The arithmetic of a rolling update (`pkg/controller/deployment/rolling.go`, `util/deployment_util.go`).
+//!
+//! Numbers of replicas are i32 in the API; sums of them are not.
 
 use kube_api::{IntOrString, RollingUpdateDeployment};
 
@@ -6,46 +8,46 @@ use kube_api::{IntOrString, RollingUpdateDeployment};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replicas {
     /// `spec.replicas`.
-    pub wanted: i32,
+    pub wanted: i64,
     /// How many may be too many.
-    pub max_surge: i32,
+    pub max_surge: i64,
     /// How many may be missing.
-    pub max_unavailable: i32,
+    pub max_unavailable: i64,
 }
 
 /// A ReplicaSet's part in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetSize {
     /// Its `spec.replicas`.
-    pub wanted: i32,
+    pub wanted: i64,
     /// How many of them are available.
-    pub available: i32,
+    pub available: i64,
 }
 
 /// What one sync asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Replicas of the new set.
-    pub new: i32,
+    pub new: i64,
     /// Replicas of each old set, as given.
-    pub old: Vec<i32>,
+    pub old: Vec<i64>,
 }
 
-fn scaled(value: Option<&IntOrString>, of: i32, up: bool) -> i32 {
+fn scaled(value: Option<&IntOrString>, of: i64, up: bool) -> i64 {
     let quarter = IntOrString::String("25%".into());
     match value.unwrap_or(&quarter) {
-        IntOrString::Int(n) => (*n).max(0),
+        IntOrString::Int(n) => i64::from(*n).max(0),
         IntOrString::String(s) => {
             let percent: i64 = s.trim_end_matches('%').parse().unwrap_or(0).clamp(0, 10_000);
-            let product = percent * i64::from(of);
-            (if up { (product + 99) / 100 } else { product / 100 }) as i32
+            let product = percent * of;
+            if up { (product + 99) / 100 } else { product / 100 }
         }
     }
 }
 
 impl Replicas {
     /// Surge rounds up, unavailable down; both 0 becomes 1 unavailable (`ResolveFenceposts`).
-    pub fn new(wanted: i32, update: Option<&RollingUpdateDeployment>) -> Replicas {
+    pub fn new(wanted: i64, update: Option<&RollingUpdateDeployment>) -> Replicas {
         let max_surge = scaled(update.and_then(|u| u.max_surge.as_ref()), wanted, true);
         let mut max_unavailable = scaled(update.and_then(|u| u.max_unavailable.as_ref()), wanted, false);
         if max_surge == 0 && max_unavailable == 0 {
@@ -56,8 +58,8 @@ impl Replicas {
 
     /// One sync: the new set up; if that changes nothing, the old ones down.
     pub fn step(self, new: SetSize, old: &[SetSize]) -> Step {
-        let same = |new: i32| Step { new, old: old.iter().map(|s| s.wanted).collect() };
-        let total = new.wanted + old.iter().map(|s| s.wanted).sum::<i32>();
+        let same = |new: i64| Step { new, old: old.iter().map(|s| s.wanted).collect() };
+        let total = new.wanted + old.iter().map(|s| s.wanted).sum::<i64>();
         if new.wanted > self.wanted {
             return same(self.wanted);
         }
@@ -81,7 +83,7 @@ impl Replicas {
             *replicas -= unhealthy;
             may_go -= unhealthy;
         }
-        let available = new.available + old.iter().map(|s| s.available.min(s.wanted)).sum::<i32>();
+        let available = new.available + old.iter().map(|s| s.available.min(s.wanted)).sum::<i64>();
         let mut spare = available - min_available;
         for replicas in &mut step.old {
             let down = (*replicas).clamp(0, spare.max(0));
@@ -96,7 +98,7 @@ impl Replicas {
 mod tests {
     use super::*;
 
-    fn bounds(wanted: i32, surge: &str, unavailable: &str) -> Replicas {
+    fn bounds(wanted: i64, surge: &str, unavailable: &str) -> Replicas {
         let v = |s: &str| Some(s.parse().map_or_else(|_| IntOrString::String(s.into()), IntOrString::Int));
         Replicas::new(wanted, Some(&RollingUpdateDeployment { max_surge: v(surge), max_unavailable: v(unavailable) }))
     }

@@ -1,0 +1,132 @@
+//! What holds in every cluster, whatever is done to it.
+
+use cluster::{Recording, Timeline};
+use kube_api::{NamespacedName, Service};
+use lab_base::{Span, Time};
+use lab_protocol::{Command, Fault, Outcome, PodRef};
+use proptest::prelude::*;
+
+const SCENARIO: &str = include_str!("data/web.yaml");
+const GOOD: &str = include_str!("data/service.yaml");
+const WRONG: &str = include_str!("data/service-wrong-selector.yaml");
+const V2: &str = include_str!("data/deployment-v2.yaml");
+
+fn web(nth: u32) -> PodRef {
+    PodRef::Nth { namespace: "default".into(), deployment: "web".into(), nth }
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let node = || prop::sample::select(vec!["node-a", "node-b", "node-c", "nowhere"]).prop_map(str::to_owned);
+    let pod = || (1u32..6).prop_map(web);
+    prop_oneof![
+        pod().prop_map(|pod| Command::Fault(Fault::KillProcess { pod })),
+        pod().prop_map(|pod| Command::Fault(Fault::DeletePod { pod })),
+        pod().prop_map(|pod| Command::Fault(Fault::KillPod { pod })),
+        pod().prop_map(|pod| Command::Fault(Fault::FailReadiness { pod })),
+        pod().prop_map(|pod| Command::Fault(Fault::PassReadiness { pod })),
+        pod().prop_map(|pod| Command::Fault(Fault::CutPod { pod })),
+        pod().prop_map(|pod| Command::Fault(Fault::JoinPod { pod })),
+        node().prop_map(|node| Command::Fault(Fault::PowerOff { node })),
+        node().prop_map(|node| Command::Fault(Fault::PowerOn { node })),
+        node().prop_map(|node| Command::Fault(Fault::CutNode { node })),
+        node().prop_map(|node| Command::Fault(Fault::JoinNode { node })),
+        prop::sample::select(vec![GOOD, WRONG, V2, "kind: nonsense", "{"])
+            .prop_map(|yaml| Command::Apply { yaml: yaml.into() }),
+        prop::sample::select(vec![("Service", "web"), ("Deployment", "web"), ("Pod", "no-such")]).prop_map(
+            |(kind, name)| { Command::Delete { kind: kind.into(), namespace: "default".into(), name: name.into() } }
+        ),
+    ]
+}
+
+fn commands() -> impl Strategy<Value = Vec<(u64, Command)>> {
+    prop::collection::vec((0u64..60_000, command()), 0..8).prop_map(|mut list| {
+        list.sort_by_key(|(at, _)| *at);
+        list
+    })
+}
+
+/// Endpoints of the Service as a node's rules have them.
+fn endpoints(timeline: &Timeline, node: &str) -> Vec<std::net::SocketAddr> {
+    let key = NamespacedName::new("default", "web");
+    let machine = timeline.cluster().machine(node).expect("node");
+    machine.loaded.endpoints(&key, "").into_iter().map(|e| e.endpoint).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// A run can be gone back in, repeated from its recording, and comes to the same state each time.
+    #[test]
+    fn replay_equals_run(commands in commands(), seed in 0u64..1_000, back in 0u64..60_000) {
+        let (mut timeline, _, _) = Timeline::new(SCENARIO, Some(seed), ());
+        for (at, command) in commands {
+            timeline.execute_at(Time::from_millis(at), command);
+        }
+        let end = Time::from_secs(75);
+        timeline.seek(end);
+        let hash = timeline.cluster().state_hash();
+        timeline.seek(Time::from_millis(back));
+        timeline.seek(end);
+        prop_assert_eq!(timeline.cluster().state_hash(), hash.clone());
+        let recording: Recording = timeline.recording();
+        prop_assert_eq!(recording.replay(), hash);
+    }
+
+    /// No request reaches an endpoint that its node's rules don't have, and every request ends in one way, in time.
+    #[test]
+    fn requests_go_where_the_rules_say(commands in commands(), seed in 0u64..1_000) {
+        let (mut timeline, _, _) = Timeline::new(SCENARIO, Some(seed), ());
+        timeline.set_commands(
+            commands
+                .into_iter()
+                .enumerate()
+                .map(|(seq, (at, command))| lab_protocol::Recorded { at: Time::from_millis(at), seq: seq as u64, command })
+                .collect(),
+        );
+        let mut before = endpoints(&timeline, "node-a");
+        let mut fates = std::collections::BTreeMap::new();
+        for step in 1..=3_000u64 {
+            timeline.advance(Time::from_millis(step * 20), &mut u64::MAX.clone());
+            let after = endpoints(&timeline, "node-a");
+            let known = |address: &str| before.iter().chain(&after).any(|e| e.ip().to_string() == address);
+            for motion in timeline.cluster_mut().take_motions() {
+                prop_assert!(motion.sent <= motion.arrives && motion.arrives <= motion.ends.max(motion.arrives));
+                prop_assert!(motion.ends.since(motion.sent) <= Span::from_millis(1_001));
+                if motion.outcome == Outcome::Answered {
+                    let pod = motion.pod.expect("answered by a Pod");
+                    let view = timeline.cluster().pod_views().into_iter().find(|p| p.id == pod);
+                    // A Pod that has gone since has no address to compare.
+                    if let Some(view) = view.filter(|v| !v.ip.is_empty()) {
+                        prop_assert!(known(&view.ip), "{} at {}", view.name, motion.arrives);
+                    }
+                }
+                fates.insert(motion.id, motion);
+            }
+            before = after;
+        }
+        // What was told of a request is what became of it.
+        let told = fates.values().filter(|m| m.ends <= Time::from_secs(58) && m.outcome == Outcome::Answered).count();
+        let counted = timeline
+            .cluster()
+            .facts()
+            .requests_in(Time::ZERO, Time::from_micros(58_000_001))
+            .filter(|r| r.outcome == Outcome::Answered)
+            .count();
+        prop_assert_eq!(told, counted);
+        prop_assert!(timeline.cluster().store().list::<Service>().count() >= 1);
+    }
+}
+
+#[test]
+fn absurd_numbers_are_bounded() {
+    let (mut timeline, _, _) = Timeline::new("", None, ());
+    let yaml = V2.replace("replicas: 4", "replicas: 2000000000");
+    let (_, applied) = timeline.execute_at(Time::from_secs(1), Command::Apply { yaml });
+    assert_eq!(applied.results, ["deployment.apps/web created"], "{:?}", applied.diagnostics);
+    timeline.seek(Time::from_secs(20));
+    let pods = timeline.cluster().pod_views();
+    assert_eq!(pods.len(), 1_000);
+    // Three nodes hold 110 each; the others wait.
+    assert_eq!(pods.iter().filter(|p| !p.node.is_empty()).count(), 330);
+    assert!(timeline.cluster().facts().marks().iter().any(|m| m.phrase.id == "mark-pod-limit"));
+}
