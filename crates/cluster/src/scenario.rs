@@ -326,7 +326,8 @@ impl Scenario {
             "Cluster" => {
                 let spec: ClusterSpec = yaml::from_tree(spec).map_err(at)?;
                 let entries = spec.nodes.entries();
-                if entries.is_empty() || entries.len() > MAX_NODES {
+                let counted = matches!(spec.nodes, Nodes::Count(n) if n as usize > MAX_NODES);
+                if entries.is_empty() || entries.len() > MAX_NODES || counted {
                     return Err(complain(tree, document, "spec.nodes", "a cluster has 1 to 200 nodes"));
                 }
                 if entries.iter().enumerate().any(|(i, e)| entries[..i].iter().any(|f| f.name == e.name)) {
