@@ -56,6 +56,19 @@ fn odd_texts() {
 }
 
 #[test]
+fn ends_within_words() {
+    for text in [
+        "\"\\", "a: \"x\\", "'\\", "\\", "a: !", "a: !<", "a: !!x%4", "a: |", "a: >+1", "%YAML", "%TAG ! ", "\"\\u",
+        "&", "*a",
+    ] {
+        let _ = parse(text);
+        let _ = parse(&format!("[{text}"));
+        let _ = parse(&format!("[{text},"));
+    }
+    assert_eq!(first("a: 1\nb: \"x\\"), "yaml: line 2: found unknown escape character");
+}
+
+#[test]
 fn a_broken_document_hides_no_other() {
     let text =
         format!("a: b: c\n---\n{TUTORIAL}---\nx: [\n---\napiVersion: lab/v1\nkind: Client\nmetadata: {{name: c}}\n");
@@ -154,7 +167,7 @@ proptest! {
     }
 
     #[test]
-    fn yaml_like_text(text in "([a-z]{0,3}|[-:?,#&*!|>'\"%@`{}\\[\\] \n\t]|---\n|<<: |: |- ){0,60}") {
+    fn yaml_like_text(text in "([a-z]{0,3}|[-:?,#&*!|>'\"%@`{}\\[\\] \n\t\\\\]|!a,|\\[!|%41|\\\\x41|---\n|<<: |: |- ){0,60}") {
         survive(&text);
     }
 }

@@ -1,14 +1,13 @@
-//! From libyaml's events to trees: documents, anchors, merge keys, places.
+//! From events to trees: documents, anchors, merge keys, places.
 
+use super::events::{Event, Parser, Placed};
+use super::scan::{By, Mark, Problem};
 use super::{Key, Span, Tree, Value, float, scalar};
 use crate::Diagnostic;
-use libyaml_safer::{Error, ErrorKind, Event, EventData, Mark, Parser, ScalarStyle};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Deepest nesting that is read. No Kubernetes object comes near.
 pub const MAX_DEPTH: usize = 200;
-/// Deepest nesting that go-yaml reads (`scannerc.go`, `max_flow_level`, `max_indents`).
-const GO_MAX_DEPTH: usize = 10_000;
 
 /// Reads every document of a text. What parses before a mistake is still given.
 ///
@@ -30,11 +29,7 @@ pub fn load(text: &str) -> Vec<Result<Tree, Diagnostic>> {
     let mut found = Vec::new();
     for (start, end) in lines.chunks() {
         let mut loader = Loader { lines: &lines, first_line: start, first: found.len(), ..Loader::new(&lines) };
-        let mut bytes = lines.slice(start, end).as_bytes();
-        let mut parser = Parser::new();
-        parser.set_encoding(libyaml_safer::Encoding::Utf8);
-        parser.set_input_string(&mut bytes);
-        let broken = loader.run(&mut parser);
+        let broken = loader.read(lines.slice(start, end));
         found.append(&mut loader.done.into_iter().filter(|t| !t.is_null()).map(Ok).collect());
         if let Err(diagnostic) = broken {
             found.push(Err(Diagnostic { document: found.len() as u32, ..diagnostic }));
@@ -142,51 +137,50 @@ impl<'a> Loader<'a> {
         }
     }
 
+    fn read(&mut self, text: &str) -> Result<(), Diagnostic> {
+        if let Some(span) = self.control(text) {
+            return Err(self.fail(span, "control characters are not allowed"));
+        }
+        self.run(&mut Parser::new(text))
+    }
+
     fn run(&mut self, parser: &mut Parser<'_>) -> Result<(), Diagnostic> {
         loop {
-            let event = parser.parse().map_err(|error| self.syntax(&error))?;
-            if event.data == EventData::StreamEnd {
+            let event = parser.next().map_err(|problem| self.syntax(&problem))?;
+            if event.0 == Event::StreamEnd {
                 return Ok(());
             }
             self.event(event)?;
             if let Some(span) = self.too_deep.filter(|_| self.depth == 0) {
-                return Err(self.fail(span, None, &format!("nested more than {MAX_DEPTH} levels deep")));
+                return Err(self.fail(span, &format!("nested more than {MAX_DEPTH} levels deep")));
             }
         }
     }
 
-    fn event(&mut self, event: Event) -> Result<(), Diagnostic> {
-        let span = self.span(event.start_mark, event.end_mark);
-        match event.data {
-            EventData::DocumentStart { .. } => {
+    fn event(&mut self, (event, start, end): Placed) -> Result<(), Diagnostic> {
+        let span = self.span(start, end);
+        match event {
+            Event::DocumentStart => {
                 self.anchors.clear();
                 (self.decoded, self.aliased) = (0, 0);
             }
             // Only now the document is known to be whole.
-            EventData::DocumentEnd { .. } => self.done.extend(self.root.take()),
-            EventData::Scalar { anchor, tag, value, plain_implicit, style, .. } => {
-                if self.too_deep.is_some() {
-                    return Ok(());
-                }
-                let plain = style == ScalarStyle::Plain && plain_implicit && tag.is_none();
-                let merge = plain && value == "<<";
-                let value = self.scalar(tag.as_deref(), value, style == ScalarStyle::Plain, span)?;
+            Event::DocumentEnd => self.done.extend(self.root.take()),
+            Event::Scalar { anchor, tag, text, plain } if self.too_deep.is_none() => {
+                let merge = plain && tag.is_none() && text == "<<";
+                let value = self.scalar(tag.as_deref(), text, plain, span)?;
                 self.decoded += 1;
                 self.node(Tree { span, value }, anchor, merge, 1)?;
             }
-            EventData::Alias { anchor } if self.too_deep.is_none() => self.alias(&anchor, span)?,
-            EventData::SequenceStart { anchor, .. } => {
-                self.start(Value::Seq(Vec::new()), anchor, span, event.start_mark)?
-            }
-            EventData::MappingStart { anchor, .. } => {
-                self.start(Value::Map(Vec::new()), anchor, span, event.start_mark)?
-            }
-            EventData::SequenceEnd | EventData::MappingEnd => {
+            Event::Alias(anchor) if self.too_deep.is_none() => self.alias(&anchor, span)?,
+            Event::SequenceStart { anchor } => self.start(Value::Seq(Vec::new()), anchor, span)?,
+            Event::MappingStart { anchor } => self.start(Value::Map(Vec::new()), anchor, span)?,
+            Event::SequenceEnd | Event::MappingEnd => {
                 self.depth -= 1;
                 if self.too_deep.is_none()
                     && let Some(mut frame) = self.open.pop()
                 {
-                    frame.tree.span = self.stretch(frame.tree.span, event.end_mark);
+                    frame.tree.span = self.stretch(frame.tree.span, end);
                     if let (true, Value::Map(entries)) = (frame.merged, &mut frame.tree.value) {
                         override_merged(entries);
                     }
@@ -199,11 +193,8 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    fn start(&mut self, value: Value, anchor: Option<String>, span: Span, mark: Mark) -> Result<(), Diagnostic> {
+    fn start(&mut self, value: Value, anchor: Option<String>, span: Span) -> Result<(), Diagnostic> {
         self.depth += 1;
-        if self.depth > GO_MAX_DEPTH {
-            return Err(self.fail(span, Some(mark.line), &format!("exceeded max depth of {GO_MAX_DEPTH}")));
-        }
         if self.depth > MAX_DEPTH {
             self.too_deep = self.too_deep.or(Some(span));
             return Ok(());
@@ -215,10 +206,10 @@ impl<'a> Loader<'a> {
     /// An alias stands for a copy; go-yaml's measure of too many (`decode.go`, `allowedAliasRatio`).
     fn alias(&mut self, anchor: &str, span: Span) -> Result<(), Diagnostic> {
         if self.open.iter().any(|f| f.anchor.as_deref() == Some(anchor)) {
-            return Err(self.fail(span, None, &format!("anchor '{anchor}' value contains itself")));
+            return Err(self.fail(span, &format!("anchor '{anchor}' value contains itself")));
         }
         let Some((tree, size)) = self.anchors.get(anchor) else {
-            return Err(self.fail(span, None, &format!("unknown anchor '{anchor}' referenced")));
+            return Err(self.fail(span, &format!("unknown anchor '{anchor}' referenced")));
         };
         self.decoded += size;
         self.aliased += size;
@@ -228,11 +219,11 @@ impl<'a> Loader<'a> {
             n => 0.99 - 0.89 * (n - 400_000) as f64 / 3_600_000.0,
         };
         if self.aliased > 100 && self.decoded > 1000 && self.aliased as f64 / self.decoded as f64 > allowed {
-            return Err(self.fail(span, None, "document contains excessive aliasing"));
+            return Err(self.fail(span, "document contains excessive aliasing"));
         }
         // Nobody needs a deep tree made of shallow ones.
         if self.open.len() + depth(tree) > MAX_DEPTH {
-            return Err(self.fail(span, None, &format!("nested more than {MAX_DEPTH} levels deep")));
+            return Err(self.fail(span, &format!("nested more than {MAX_DEPTH} levels deep")));
         }
         let (mut tree, size) = (tree.clone(), *size);
         tree.span = span;
@@ -271,7 +262,7 @@ impl<'a> Loader<'a> {
             },
             _ => {}
         }
-        problem.map_or(Ok(()), |problem| Err(self.fail(span, None, &problem)))
+        problem.map_or(Ok(()), |problem| Err(self.fail(span, &problem)))
     }
 
     fn scalar(&self, tag: Option<&str>, text: String, plain: bool, span: Span) -> Result<Value, Diagnostic> {
@@ -294,18 +285,18 @@ impl<'a> Loader<'a> {
             return Ok(value);
         }
         let tag = tag.unwrap_or_default();
-        Err(self.fail(span, None, &format!("cannot decode !!{kind} `{text}` as a !!{tag}")))
+        Err(self.fail(span, &format!("cannot decode !!{kind} `{text}` as a !!{tag}")))
     }
 
     fn span(&self, start: Mark, end: Mark) -> Span {
-        let line = self.first_line + start.line as usize;
+        let line = self.first_line + start.line;
         let column = start.column as u32 + 1;
         let length = if end.line == start.line {
             end.column.saturating_sub(start.column) as u32
         } else {
             // The first line only, without what follows it in blanks.
             let text = self.lines.line(line).trim_end();
-            (text.chars().skip(start.column as usize).count()) as u32
+            (text.chars().skip(start.column).count()) as u32
         };
         Span { line: line as u32 + 1, column, length }
     }
@@ -313,7 +304,7 @@ impl<'a> Loader<'a> {
     /// A mapping or sequence: known to its end only now.
     fn stretch(&self, span: Span, end: Mark) -> Span {
         let start_line = span.line as usize - 1;
-        let last = self.first_line + end.line as usize == start_line;
+        let last = self.first_line + end.line == start_line;
         let length = if last {
             (end.column as u32 + 1).saturating_sub(span.column)
         } else {
@@ -324,39 +315,32 @@ impl<'a> Loader<'a> {
         Span { length: length.max(1), ..span }
     }
 
-    /// go-yaml's `parser.fail`: the line as it counts it.
-    fn fail(&self, span: Span, line: Option<u64>, problem: &str) -> Diagnostic {
-        let place = match line {
-            Some(line) if line > 0 => format!("line {}: ", self.first_line as u64 + line + 1),
-            _ => String::new(),
-        };
-        Diagnostic::error(format!("yaml: {place}{problem}"), "", span, self.first as u32)
+    fn fail(&self, span: Span, problem: &str) -> Diagnostic {
+        Diagnostic::error(format!("yaml: {problem}"), "", span, self.first as u32)
     }
 
-    fn syntax(&self, error: &Error) -> Diagnostic {
-        let mark = error.problem_mark().unwrap_or_default();
-        let context = error.context_mark().map_or(0, |m| m.line);
-        // The scanner's lines count from 0 and are put right; the parser's are not.
-        let line = match error.kind() {
-            ErrorKind::Scanner if mark.line > 0 => mark.line + 1,
-            _ if mark.line > 0 => mark.line,
-            _ => context,
+    /// go-yaml's `parser.fail`: the line as it counts it. The scanner's lines count from 0 and are put right; the
+    /// parser's are not.
+    fn syntax(&self, problem: &Problem) -> Diagnostic {
+        let line = match (problem.by, problem.mark.line) {
+            (_, 0) => problem.context.line,
+            (By::Scanner, line) => line + 1,
+            (By::Parser, line) => line,
         };
-        let place = if line > 0 { format!("line {}: ", self.first_line as u64 + line) } else { String::new() };
-        let span = if error.kind() == ErrorKind::Reader { self.control() } else { self.span(mark, mark) };
-        let span = Span { length: span.length.max(1), ..span };
-        Diagnostic::error(format!("yaml: {place}{}", error.problem()), "", span, self.first as u32)
+        let place = if line > 0 { format!("line {}: ", self.first_line + line) } else { String::new() };
+        let span = self.span(problem.mark, problem.mark);
+        self.fail(Span { length: 1, ..span }, &format!("{place}{}", problem.text))
     }
 
     /// The first character that YAML doesn't allow.
-    fn control(&self) -> Span {
+    fn control(&self, text: &str) -> Option<Span> {
         let bad = |c: char| !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
-        for index in self.first_line..self.lines.starts.len() {
-            if let Some(column) = self.lines.line(index).chars().position(bad) {
-                return Span { line: index as u32 + 1, column: column as u32 + 1, length: 1 };
-            }
+        if !text.contains(bad) {
+            return None;
         }
-        Span { line: self.first_line as u32 + 1, column: 1, length: 1 }
+        let index = (self.first_line..self.lines.starts.len()).find(|index| self.lines.line(*index).contains(bad))?;
+        let column = self.lines.line(index).chars().position(bad)?;
+        Some(Span { line: index as u32 + 1, column: column as u32 + 1, length: 1 })
     }
 }
 

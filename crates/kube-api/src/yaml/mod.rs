@@ -1,9 +1,14 @@
 //! YAML as Kubernetes reads it: libyaml's grammar, YAML 1.1 scalars, and the place of every key and value.
 
+#[cfg(test)]
+mod compare;
 mod de;
+mod events;
 mod load;
 mod scalar;
+mod scan;
 mod ser;
+mod words;
 
 pub use de::from_tree;
 pub use load::{MAX_DEPTH, documents, load};
