@@ -69,7 +69,7 @@ fn theirs(text: &str) -> Vec<String> {
 
 /// What go-yaml reads otherwise than libyaml 0.2.5.
 fn comparable(text: &str) -> bool {
-    let apart = ["!", "?", "%", ":,", ":[", ":]", ":{", ":}"];
+    let apart = ["!", "?", "%", "\\'", ":,", ":[", ":]", ":{", ":}"];
     !apart.iter().any(|a| text.contains(a))
 }
 

@@ -100,7 +100,8 @@ struct Frame {
     anchor: Option<String>,
     key: Option<Key>,
     merge: bool,
-    merged: bool,
+    /// What merge keys bring.
+    merged: Vec<(Key, Tree)>,
     /// Nodes in it, itself too.
     size: usize,
 }
@@ -181,8 +182,8 @@ impl<'a> Loader<'a> {
                     && let Some(mut frame) = self.open.pop()
                 {
                     frame.tree.span = self.stretch(frame.tree.span, end);
-                    if let (true, Value::Map(entries)) = (frame.merged, &mut frame.tree.value) {
-                        override_merged(entries);
+                    if let Value::Map(entries) = &mut frame.tree.value {
+                        add_merged(entries, frame.merged);
                     }
                     self.decoded += 1;
                     self.node(frame.tree, frame.anchor, false, frame.size)?;
@@ -199,7 +200,14 @@ impl<'a> Loader<'a> {
             self.too_deep = self.too_deep.or(Some(span));
             return Ok(());
         }
-        self.open.push(Frame { tree: Tree { span, value }, anchor, key: None, merge: false, merged: false, size: 1 });
+        self.open.push(Frame {
+            tree: Tree { span, value },
+            anchor,
+            key: None,
+            merge: false,
+            merged: Vec::new(),
+            size: 1,
+        });
         Ok(())
     }
 
@@ -253,8 +261,7 @@ impl<'a> Loader<'a> {
                     }
                 }
                 Some(_) if std::mem::take(&mut frame.merge) => {
-                    frame.merged = true;
-                    problem = merge_into(entries, tree).err().map(String::from);
+                    problem = merge_into(&mut frame.merged, tree).err().map(String::from);
                 }
                 Some(key) => {
                     entries.push((key, tree));
@@ -344,28 +351,26 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// Marks keys that a merge brought.
-const MERGED: Span = Span { line: 0, column: 0, length: 0 };
-
-fn merge_into(entries: &mut Vec<(Key, Tree)>, tree: Tree) -> Result<(), &'static str> {
-    const WANT: &str = "map merge requires map or sequence of maps as the value";
+fn merge_into(merged: &mut Vec<(Key, Tree)>, tree: Tree) -> Result<(), &'static str> {
     match tree.value {
-        Value::Map(merged) => {
-            entries.extend(merged.into_iter().map(|(key, value)| (Key { span: MERGED, ..key }, value)));
+        Value::Map(entries) => {
+            merged.extend(entries);
             Ok(())
         }
         Value::Seq(items) if items.iter().all(|i| matches!(i.value, Value::Map(_))) => {
-            items.into_iter().try_for_each(|item| merge_into(entries, item))
+            items.into_iter().try_for_each(|item| merge_into(merged, item))
         }
-        _ => Err(WANT),
+        _ => Err("map merge requires map or sequence of maps as the value"),
     }
 }
 
-/// What a merge brought, a key of the mapping's own overrides.
-fn override_merged(entries: &mut Vec<(Key, Tree)>) {
-    let own = entries.iter().filter(|(k, _)| k.span != MERGED).map(|(k, _)| k.name.clone());
-    let mut seen: BTreeSet<String> = own.collect();
-    entries.retain(|(k, _)| k.span != MERGED || seen.insert(k.name.clone()));
+/// A mapping's own keys override those that merges brought, and earlier ones of these the later ones.
+fn add_merged(entries: &mut Vec<(Key, Tree)>, merged: Vec<(Key, Tree)>) {
+    if merged.is_empty() {
+        return;
+    }
+    let mut seen: BTreeSet<String> = entries.iter().map(|(k, _)| k.name.clone()).collect();
+    entries.extend(merged.into_iter().filter(|(k, _)| seen.insert(k.name.clone())));
 }
 
 /// A key as it stands in JSON (`sigs.k8s.io/yaml`, `convertToJSONableObject`).
