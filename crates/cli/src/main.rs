@@ -5,6 +5,7 @@ mod conformance;
 mod lesson;
 mod rules;
 mod run;
+mod site;
 mod validate;
 
 use std::io::Write;
@@ -18,6 +19,7 @@ const USAGE: &str = "usage: servicelab COMMAND ...
   conformance  every case below a folder, held to what the real thing did
   run          a scenario without a browser: what became of its requests
   lesson       check [DIR]: lessons held to their promises; new [CHAPTER/]ID: a lesson to begin with
+  site render  DIST: a page for each language and lesson, with its text in it
 ";
 
 /// Prints to standard output; a reader that has gone is no mistake of ours.
@@ -123,6 +125,27 @@ fn run(args: &[String]) -> ExitCode {
     }
 }
 
+fn site(args: &[String]) -> ExitCode {
+    let [render, dist] = args else {
+        eprintln!("usage: servicelab site render DIST");
+        return ExitCode::from(2);
+    };
+    if render != "render" {
+        eprintln!("usage: servicelab site render DIST");
+        return ExitCode::from(2);
+    }
+    match site::render(Path::new(dist)) {
+        Ok(report) => {
+            print(&report);
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
     match args.split_first() {
@@ -132,6 +155,7 @@ fn main() -> ExitCode {
             "conformance" => conformance(rest),
             "run" => run(rest),
             "lesson" => lesson(rest),
+            "site" => site(rest),
             "help" | "--help" | "-h" => {
                 print(USAGE);
                 ExitCode::SUCCESS
