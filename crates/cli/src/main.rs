@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod conformance;
+mod flow;
 mod lesson;
 mod rules;
 mod run;
@@ -16,6 +17,7 @@ const USAGE: &str = "usage: servicelab COMMAND ...
 
   rules        a node's rules, as kube-proxy writes them
   validate     what the API server answers to manifests
+  flow         where a node sends a connection, from its rules
   conformance  every case below a folder, held to what the real thing did
   run          a scenario without a browser: what became of its requests
   lesson       check [DIR]: lessons held to their promises; new [CHAPTER/]ID: a lesson to begin with
@@ -32,6 +34,23 @@ fn rules(args: &[String]) -> ExitCode {
         Ok(text) => {
             print(&text);
             ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn flow(args: &[String]) -> ExitCode {
+    match flow::run(args) {
+        Ok(text) => {
+            print(&text);
+            ExitCode::SUCCESS
+        }
+        Err(rules::Failure::Usage(why)) => {
+            eprintln!("{why}\nusage: {}", flow::USAGE);
+            ExitCode::from(2)
         }
         Err(failure) => {
             eprintln!("{failure}");
@@ -151,6 +170,7 @@ fn main() -> ExitCode {
     match args.split_first() {
         Some((command, rest)) => match command.as_str() {
             "rules" => rules(rest),
+            "flow" => flow(rest),
             "validate" => validate(rest),
             "conformance" => conformance(rest),
             "run" => run(rest),

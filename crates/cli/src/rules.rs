@@ -6,6 +6,7 @@ use kube_proxy::{Settings, proxier_of};
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// How the command is called.
@@ -53,6 +54,18 @@ pub enum Mode {
     Ipvs,
 }
 
+impl FromStr for Mode {
+    type Err = Failure;
+    fn from_str(text: &str) -> Result<Mode, Failure> {
+        match text {
+            "iptables" => Ok(Mode::Iptables),
+            "nftables" => Ok(Mode::Nftables),
+            "ipvs" => Ok(Mode::Ipvs),
+            other => Err(Failure::Usage(format!("unknown mode {other:?}; iptables, nftables or ipvs"))),
+        }
+    }
+}
+
 struct Options {
     mode: Mode,
     node: String,
@@ -76,14 +89,7 @@ fn options(args: &[String]) -> Result<Options, Failure> {
             value.ok_or_else(|| Failure::Usage(format!("{name} needs a value")))
         };
         match name {
-            "--mode" => {
-                mode = Some(match value()?.as_str() {
-                    "iptables" => Mode::Iptables,
-                    "nftables" => Mode::Nftables,
-                    "ipvs" => Mode::Ipvs,
-                    other => return Err(Failure::Usage(format!("unknown mode {other:?}"))),
-                });
-            }
+            "--mode" => mode = Some(value()?.parse()?),
             "--node" => node = Some(value()?),
             "--ip-family" => {
                 family = match value()?.as_str() {
@@ -172,18 +178,28 @@ pub fn render(
     Ok(datapath::iptables_restore(&proxier.sync()))
 }
 
+/// The objects of all files, and the settings.
+pub fn input(
+    files: &[String],
+    settings_file: Option<&str>,
+    release: Release,
+) -> Result<(Vec<Object>, Arc<Settings>), Failure> {
+    let mut all = Vec::new();
+    for file in files {
+        all.extend(objects(file, &text_of(file)?, release)?);
+    }
+    let settings = match settings_file {
+        Some(file) => settings(file, &text_of(file)?, release)?,
+        None => Settings { release, ..Settings::default() },
+    };
+    Ok((all, Arc::new(settings)))
+}
+
 /// Runs the command.
 pub fn run(args: &[String]) -> Result<String, Failure> {
     let options = options(args)?;
-    let mut all = Vec::new();
-    for file in &options.files {
-        all.extend(objects(file, &text_of(file)?, options.release)?);
-    }
-    let settings = match &options.settings {
-        Some(file) => settings(file, &text_of(file)?, options.release)?,
-        None => Settings { release: options.release, ..Settings::default() },
-    };
-    render(&all, options.mode, &options.node, options.family, Arc::new(settings))
+    let (all, settings) = input(&options.files, options.settings.as_deref(), options.release)?;
+    render(&all, options.mode, &options.node, options.family, settings)
 }
 
 /// Reads a file of a case.

@@ -1,10 +1,10 @@
 //! The network stack of one node.
 
 use crate::conntrack::State;
-use crate::walk::{End, Packet, RecentChange, TraceStep, Walk, is_local, is_martian};
+use crate::draw::Draw;
+use crate::walk::{RecentChange, TraceStep};
 use crate::{
-    Conntrack, ConntrackEntry, CtStates, Entry, Flow, Hook, L4, Nat, OriginId, Probability, RecentLists, Ruleset,
-    Table, Timeouts, Verdict,
+    Conntrack, ConntrackEntry, Entry, Flow, L4, Nat, Opened, RecentLists, Ruleset, Share, Table, Timeouts, Verdict,
 };
 use lab_base::{Span, Time};
 use serde::Serialize;
@@ -36,80 +36,24 @@ impl Default for KernelConfig {
     }
 }
 
-/// What happened to the first packet of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Opened {
-    /// What became of it.
-    pub verdict: Verdict,
-    /// Source and destination with which it goes on.
-    pub nat: Nat,
-    /// How many rules a kernel looks at, which has to walk chains from their beginning.
-    pub rules_walked: u32,
-    /// Where the rule comes from that chose the endpoint, or that refused the packet.
-    pub decided_by: OriginId,
-}
-
-/// One possible outcome for a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Share {
-    /// What becomes of it.
-    pub verdict: Verdict,
-    /// Where it goes.
-    pub dst: SocketAddr,
-    /// Whether its source becomes the node's address.
-    pub masquerade: bool,
-    /// How likely this is.
-    pub probability: f64,
-    /// Where the rule comes from that decided.
-    pub decided_by: OriginId,
-}
-
-/// What a client can tell about an outcome, as the conformance cases name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Observed {
-    /// Another destination answers.
-    Dnat,
-    /// ICMP port unreachable: refused.
-    Reject,
-    /// No answer.
-    Drop,
-    /// No rule took it; it went to the destination itself, who may refuse.
-    None,
-}
-
-impl Share {
-    /// What a client sees of it. Two refusals of a node's own packets cannot be seen as such (recorded on a real
-    /// kernel): on the way to the node itself they look like a closed port, and a datagram is only lost.
-    pub fn observed(&self, flow: &Flow, entry: Entry, config: &KernelConfig) -> Observed {
-        match self.verdict {
-            Verdict::Drop => Observed::Drop,
-            Verdict::Reject if entry == Entry::Process && is_local(&config.addresses, self.dst.ip()) => Observed::None,
-            Verdict::Reject if entry == Entry::Process && flow.proto == L4::Udp => Observed::Drop,
-            Verdict::Reject => Observed::Reject,
-            Verdict::Forward | Verdict::Local if self.dst == flow.dst => Observed::None,
-            Verdict::Forward | Verdict::Local => Observed::Dnat,
-        }
-    }
-}
-
 /// A node's network stack. A clone shares structure with the original; serializing writes the dynamic state only.
 #[derive(Clone, Debug, Serialize)]
 pub struct Kernel {
     #[serde(skip)]
-    config: Arc<KernelConfig>,
+    pub(crate) config: Arc<KernelConfig>,
     #[serde(skip)]
-    rules: Arc<Ruleset>,
-    conntrack: Conntrack,
-    recent: RecentLists,
+    pub(crate) rules: Arc<Ruleset>,
+    pub(crate) conntrack: Conntrack,
+    pub(crate) recent: RecentLists,
 }
 
-/// A packet after all hooks.
-struct Passed {
-    verdict: Verdict,
-    dst: SocketAddr,
+/// The first packet of a connection after the rules.
+struct FirstPacket {
+    opened: Opened,
     masquerade: Option<bool>,
-    decided_by: OriginId,
+    changes: Vec<RecentChange>,
+    steps: Vec<TraceStep>,
+    draws: u32,
 }
 
 impl Kernel {
@@ -159,33 +103,45 @@ impl Kernel {
     /// If the connection is known already (a datagram of a known pair, a SYN sent again) its translation holds.
     pub fn open(&mut self, now: Time, flow: Flow, entry: Entry, chance: &mut dyn FnMut(u32) -> u32) -> Opened {
         self.conntrack.expire(now);
-        let mut draws = 0;
-        let mut changes = Vec::new();
-        let (opened, masquerade) = {
-            let mut draw = |p: Probability| {
-                draws += 1;
-                // xt_statistic.c: (get_random_u32() & 0x7FFFFFFF) < probability
-                (chance(draws - 1) & 0x7fff_ffff) < p.threshold()
-            };
-            let mut walk = self.walk(now, false, &mut draw);
-            let (passed, known) = self.pass(&mut walk, flow, entry);
-            changes.append(&mut walk.changes);
-            let nat = known.unwrap_or(Nat { src: flow.src, dst: passed.dst });
-            let opened =
-                Opened { verdict: passed.verdict, nat, rules_walked: walk.walked, decided_by: passed.decided_by };
-            (opened, passed.masquerade.filter(|_| known.is_none()))
-        };
-        for change in changes {
+        let mut first = self.first(now, flow, entry, false, chance);
+        for change in std::mem::take(&mut first.changes) {
             match change {
                 RecentChange::Set { list, ip } => self.recent.set(&list, ip, now),
                 RecentChange::Reap { list, seconds } => self.recent.reap(&list, now, seconds),
             }
         }
         let mut port_draw = || {
-            draws += 1;
-            chance(draws - 1)
+            first.draws += 1;
+            chance(first.draws - 1)
         };
-        self.confirm(now, flow, opened, masquerade, &mut port_draw)
+        self.confirm(now, flow, first.opened, first.masquerade, &mut port_draw)
+    }
+
+    /// The way through the rules, before anything is remembered.
+    fn first(
+        &self,
+        now: Time,
+        flow: Flow,
+        entry: Entry,
+        traced: bool,
+        chance: &mut dyn FnMut(u32) -> u32,
+    ) -> FirstPacket {
+        let mut draws = 0;
+        let mut draw = |d: Draw| {
+            draws += 1;
+            d.way(chance(draws - 1))
+        };
+        let mut walk = self.walk(now, traced, &mut draw);
+        walk.steps = traced.then(Vec::new);
+        let (passed, known) = self.pass(&mut walk, flow, entry);
+        let nat = known.unwrap_or(Nat { src: flow.src, dst: passed.dst });
+        let opened = Opened { verdict: passed.verdict, nat, rules_walked: walk.walked, decided_by: passed.decided_by };
+        let mut steps = walk.steps.unwrap_or_default();
+        if let Some(step) = passed.step.and_then(|at| steps.get_mut(at)) {
+            step.decided = true;
+        }
+        let masquerade = passed.masquerade.filter(|_| known.is_none());
+        FirstPacket { opened, masquerade, changes: walk.changes, steps, draws }
     }
 
     /// Makes or refreshes the conntrack entry. Refused packets leave none.
@@ -315,53 +271,38 @@ impl Kernel {
         // A copy shares structure, so the consequences cost little and go with it.
         let mut copy = self.clone();
         copy.conntrack.expire(now);
-        let mut steps = Vec::new();
-        let mut draws = 0;
-        let (mut opened, masquerade) = {
-            let mut draw = |p: Probability| {
-                draws += 1;
-                (chance(draws - 1) & 0x7fff_ffff) < p.threshold()
-            };
-            let mut walk = self.walk(now, true, &mut draw);
-            walk.steps = Some(Vec::new());
-            let (passed, known) = copy.pass(&mut walk, flow, entry);
-            steps.append(walk.steps.get_or_insert_default());
-            let nat = known.unwrap_or(Nat { src: flow.src, dst: passed.dst });
-            let opened =
-                Opened { verdict: passed.verdict, nat, rules_walked: walk.walked, decided_by: passed.decided_by };
-            (opened, passed.masquerade.filter(|_| known.is_none()))
-        };
+        let mut first = copy.first(now, flow, entry, true, chance);
         let mut port_draw = || {
-            draws += 1;
-            chance(draws - 1)
+            first.draws += 1;
+            chance(first.draws - 1)
         };
-        opened = copy.confirm(now, flow, opened, masquerade, &mut port_draw);
-        (opened, steps)
+        let opened = copy.confirm(now, flow, first.opened, first.masquerade, &mut port_draw);
+        (opened, first.steps)
     }
 
-    /// Every possible outcome for a new connection and its probability, computed from the rules: both ways of
-    /// each `statistic` match are followed. In the order of the rules; equal outcomes are added up.
+    /// Every possible outcome for a new connection and its probability, computed from the rules: all ways of
+    /// each draw are followed. In the order of the rules; equal outcomes are added up.
     pub fn shares(&self, now: Time, flow: Flow, entry: Entry) -> Vec<Share> {
         let mut shares: Vec<Share> = Vec::new();
-        // The ways taken so far at each uncertain match: (whether it held, its chance).
-        let mut script: Vec<(bool, f64)> = Vec::new();
+        // The ways taken so far at each draw.
+        let mut script: Vec<(Draw, u32)> = Vec::new();
         loop {
             let mut at = 0;
             let passed = {
-                let mut decide = |p: Probability| {
-                    if p.threshold() >= 1 << 31 {
-                        return true;
+                let mut decide = |draw: Draw| {
+                    if draw.ways() == 1 {
+                        return 0;
                     }
                     if at == script.len() {
-                        script.push((true, p.chance()));
+                        script.push((draw, 0));
                     }
                     at += 1;
-                    script[at - 1].0
+                    script[at - 1].1
                 };
                 let mut walk = self.walk(now, false, &mut decide);
                 self.pass_new(&mut walk, flow, entry)
             };
-            let probability = script.iter().fold(1.0, |all, (held, p)| all * if *held { *p } else { 1.0 - p });
+            let probability = script.iter().fold(1.0, |all, (draw, way)| all * draw.chance(*way));
             let masquerade = passed.masquerade.is_some();
             let same = shares.iter_mut().find(|s| {
                 (s.verdict, s.dst, s.masquerade, s.decided_by)
@@ -377,94 +318,14 @@ impl Kernel {
                     decided_by: passed.decided_by,
                 }),
             }
-            while script.last().is_some_and(|(held, _)| !held) {
+            while script.last().is_some_and(|(draw, way)| way + 1 == draw.ways()) {
                 script.pop();
             }
             match script.last_mut() {
-                Some((held, _)) => *held = false,
+                Some((_, way)) => *way += 1,
                 None => return shares,
             }
         }
-    }
-
-    fn walk<'a>(&'a self, now: Time, linear: bool, decide: &'a mut dyn FnMut(Probability) -> bool) -> Walk<'a> {
-        Walk {
-            rules: &self.rules,
-            recent: &self.recent,
-            addresses: &self.config.addresses,
-            now,
-            linear,
-            decide,
-            steps: None,
-            walked: 0,
-            changes: Vec::new(),
-        }
-    }
-
-    /// The live entry that a packet of this flow belongs to. A SYN ends what is in TIME_WAIT
-    /// (`nf_conntrack_proto_tcp.c`).
-    fn live(&self, now: Time, flow: &Flow) -> Option<&ConntrackEntry> {
-        self.conntrack.get(now, flow).filter(|e| e.state != State::TimeWait)
-    }
-
-    /// Through all hooks; with the translation of the connection if it is known.
-    fn pass(&self, walk: &mut Walk<'_>, flow: Flow, entry: Entry) -> (Passed, Option<Nat>) {
-        let Some(known) = self.live(walk.now, &flow).copied() else {
-            return (self.pass_new(walk, flow, entry), None);
-        };
-        let translated = if known.nat.dst == flow.dst { CtStates(0) } else { CtStates::DNAT };
-        let state = if known.replied { CtStates::ESTABLISHED } else { CtStates::NEW };
-        let flow = Flow { dst: known.nat.dst, ..flow };
-        let mut packet = Packet { flow, mark: 0, state: state.or(translated) };
-        let (verdict, origin) = self.filter(walk, &mut packet, entry);
-        (Passed { verdict, dst: known.nat.dst, masquerade: None, decided_by: origin }, Some(known.nat))
-    }
-
-    fn pass_new(&self, walk: &mut Walk<'_>, flow: Flow, entry: Entry) -> Passed {
-        let mut packet = Packet { flow, mark: 0, state: CtStates::NEW };
-        let martian = |ip| entry != Entry::Process && is_martian(ip, self.config.route_localnet);
-        if flow.src.is_ipv4() != flow.dst.is_ipv4() || martian(flow.src.ip()) || martian(flow.dst.ip()) {
-            return Passed { verdict: Verdict::Drop, dst: flow.dst, masquerade: None, decided_by: OriginId::NONE };
-        }
-        let first = if entry == Entry::Process { Hook::Output } else { Hook::Prerouting };
-        let mut chosen_by = OriginId::NONE;
-        if let Some((End::Dnat(to), origin)) = walk.hook(Table::Nat, first, &mut packet) {
-            packet.flow.dst = to;
-            packet.state = packet.state.or(CtStates::DNAT);
-            chosen_by = origin;
-        }
-        let (verdict, refused_by) = self.filter(walk, &mut packet, entry);
-        let dst = packet.flow.dst;
-        if matches!(verdict, Verdict::Reject | Verdict::Drop) {
-            return Passed { verdict, dst, masquerade: None, decided_by: refused_by };
-        }
-        let mut masquerade = None;
-        // What comes from outside and stays here never leaves, so it meets no POSTROUTING.
-        if (verdict == Verdict::Forward || entry == Entry::Process)
-            && let Some((End::Masquerade { random_fully }, _)) = walk.hook(Table::Nat, Hook::Postrouting, &mut packet)
-        {
-            masquerade = Some(random_fully);
-        }
-        Passed { verdict, dst, masquerade, decided_by: chosen_by }
-    }
-
-    /// Routing and the filter table.
-    fn filter(&self, walk: &mut Walk<'_>, packet: &mut Packet, entry: Entry) -> (Verdict, OriginId) {
-        let local = is_local(&self.config.addresses, packet.flow.dst.ip());
-        let hooks: &[Hook] = match (entry, local) {
-            (Entry::Process, true) => &[Hook::Output, Hook::Input],
-            (Entry::Process, false) => &[Hook::Output],
-            (_, true) => &[Hook::Input],
-            (_, false) => &[Hook::Forward],
-        };
-        for hook in hooks {
-            match walk.hook(Table::Filter, *hook, packet) {
-                Some((End::Drop, origin)) => return (Verdict::Drop, origin),
-                Some((End::Reject, origin)) => return (Verdict::Reject, origin),
-                _ => {}
-            }
-        }
-        (if local { Verdict::Local } else { Verdict::Forward }, OriginId::NONE)
     }
 
     fn masquerade_address(&self, to: IpAddr) -> Option<IpAddr> {

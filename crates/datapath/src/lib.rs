@@ -8,10 +8,13 @@
 #![forbid(unsafe_code)]
 
 mod conntrack;
+mod draw;
 mod index;
 mod kernel;
 mod net;
+mod outcome;
 mod packet;
+mod pass;
 mod recent;
 mod rules;
 mod ruleset;
@@ -19,8 +22,9 @@ mod text;
 mod walk;
 
 pub use conntrack::{Conntrack, Entry as ConntrackEntry, State as ConntrackState, Timeouts};
-pub use kernel::{Kernel, KernelConfig, Observed, Opened, Share};
+pub use kernel::{Kernel, KernelConfig};
 pub use net::{Cidr, Net};
+pub use outcome::{Observed, Opened, Share};
 pub use packet::{Entry, Flow, L4, Nat, OriginId, Verdict};
 pub use recent::{LIST_TOT, RecentLists};
 pub use rules::{ChainRef, CtStates, Hook, Match, Placed, Probability, Rule, Table, Target};

@@ -1,9 +1,8 @@
 //! A packet's way through tables and chains.
 
+use crate::draw::Draw;
 use crate::recent::RecentLists;
-use crate::{
-    ChainRef, CtStates, Flow, Hook, Match, OriginId, Probability, Rule, Ruleset, Segment, Table, Target, text,
-};
+use crate::{ChainRef, CtStates, Flow, Hook, Match, OriginId, Rule, Ruleset, Segment, Table, Target, text};
 use lab_base::Time;
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
@@ -30,6 +29,8 @@ pub struct TraceStep {
     pub text: String,
     /// Where the rule comes from.
     pub origin: OriginId,
+    /// Whether this rule settled what becomes of the packet: it chose the endpoint, or refused.
+    pub decided: bool,
 }
 
 /// How a table was left.
@@ -74,10 +75,12 @@ pub(crate) struct Walk<'a> {
     pub(crate) now: Time,
     /// One rule after the other instead of by index.
     pub(crate) linear: bool,
-    /// Whether a `statistic` match holds.
-    pub(crate) decide: &'a mut dyn FnMut(Probability) -> bool,
+    /// Which way a draw goes.
+    pub(crate) decide: &'a mut dyn FnMut(Draw) -> u32,
     pub(crate) steps: Option<Vec<TraceStep>>,
     pub(crate) walked: u32,
+    /// The last step that ended a table.
+    pub(crate) ended_at: Option<usize>,
     pub(crate) changes: Vec<RecentChange>,
 }
 
@@ -92,7 +95,10 @@ impl Walk<'_> {
         let rules = self.rules;
         let chain = rules.base().hook(table, hook)?;
         match self.shared(hook, chain, packet, 0) {
-            Step::End(end, origin) => Some((end, origin)),
+            Step::End(end, origin) => {
+                self.ended_at = self.steps.as_ref().and_then(|s| s.len().checked_sub(1));
+                Some((end, origin))
+            }
             Step::Next | Step::Return => None,
         }
     }
@@ -259,7 +265,7 @@ impl Walk<'_> {
                 Match::DestinationPort(port) => flow.dst.port() == *port,
                 Match::CtState { states, not } => packet.state.meets(*states) != *not,
                 Match::Mark { value, mask, not } => (packet.mark & mask == *value) != *not,
-                Match::Statistic(p) => (self.decide)(*p),
+                Match::Statistic(p) => (self.decide)(Draw::Statistic(*p)) == 0,
                 Match::RecentCheck { name, seconds, reap } => {
                     let hit = self.recent.check(name, flow.src.ip(), self.now, *seconds);
                     if *reap {
@@ -311,6 +317,7 @@ impl Walk<'_> {
             target: text::target_text(base, segment, &rule.target),
             text: text::rule_text(base, segment, chain, rule),
             origin: rule.origin,
+            decided: false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `servicelab conformance DIR`: every case below a folder, held to what the real thing did.
 
+mod flows;
 mod proxy;
 mod validation;
 
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 type Suite = fn(&[PathBuf], &mut Report);
 
 /// The suites. A new one is added here.
-const SUITES: &[Suite] = &[proxy::run, validation::run];
+const SUITES: &[Suite] = &[proxy::run, flows::run, validation::run];
 
 /// How the cases went.
 #[derive(Debug, Default)]

@@ -21,10 +21,10 @@ fn kind(file: &Path) -> Option<(&'static str, Mode, IpFamily)> {
 }
 
 /// The objects and settings of a scenario.
-type Scenario = (Vec<Object>, Arc<Settings>);
+pub type Scenario = (Arc<Vec<Object>>, Arc<Settings>);
 
-/// Cases are of this release.
-fn scenario(dir: &Path) -> Result<Scenario, String> {
+/// Reads a scenario. Cases are of release 1.30.
+pub fn scenario(dir: &Path) -> Result<Scenario, String> {
     let release = Release::OLDEST;
     let manifests = dir.join("manifests.yaml");
     let read = |path: &Path| rules::read(path).map_err(|e| e.to_string());
@@ -36,7 +36,7 @@ fn scenario(dir: &Path) -> Result<Scenario, String> {
     } else {
         Settings { release, ..Settings::default() }
     };
-    Ok((objects, Arc::new(settings)))
+    Ok((Arc::new(objects), Arc::new(settings)))
 }
 
 fn check(scenario: &Result<Scenario, String>, file: &Path, mode: Mode, family: IpFamily) -> Result<(), String> {

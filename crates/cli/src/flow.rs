@@ -1,0 +1,326 @@
+//! `servicelab flow`: where a node sends a connection, computed from its rules.
+
+use crate::rules::{self, Failure, Mode};
+use datapath::{Entry, Flow, Kernel, KernelConfig, L4, Observed, OriginId, Share, TraceStep};
+use kube_api::{IpFamily, Node, Object, Release};
+use kube_proxy::{Proxier, Settings, proxier_of};
+use lab_base::{Dice, Source, Time};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+/// How the command is called.
+pub const USAGE: &str = "servicelab flow -f FILE... [--settings FILE] [--release 1.30..1.36] --node NODE \
+--mode iptables|nftables --from KIND[:IP] --to IP:PORT/PROTO [--trace]";
+
+/// What `--help` says besides.
+pub const HELP: &str = "
+KIND and the address that it has when none is given (IPv4, IPv6):
+  pod         a Pod of the node                 200 in the node's podCIDR, as 10.244.1.200, fd00:10:244:1::200
+  remote-pod  a Pod of another node             200 in that node's podCIDR; alone: 10.244.250.200, fd00:10:244:fa::200
+  node        a process of the node             the node's first InternalIP
+  localhost   a process of the node             127.0.0.1, ::1
+  external    a client outside of the cluster   203.0.113.10, 2001:db8::10
+PROTO is TCP, UDP or SCTP; an IPv6 address stands in brackets: [fd00:10:96::1]:80/TCP.
+With --trace the answer also holds the rules that one connection met, in order.
+";
+
+/// The client's port.
+const SOURCE_PORT: u16 = 40_000;
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A Pod of the node.
+    Pod,
+    /// A Pod of another node.
+    RemotePod,
+    /// A process of the node.
+    Node,
+    /// A process of the node, from its loopback address.
+    Localhost,
+    /// A client outside of the cluster.
+    External,
+}
+
+impl Kind {
+    /// `remote-pod`, as in `--from`.
+    pub fn parse(text: &str) -> Option<Kind> {
+        Some(match text {
+            "pod" => Kind::Pod,
+            "remote-pod" => Kind::RemotePod,
+            "node" => Kind::Node,
+            "localhost" => Kind::Localhost,
+            "external" => Kind::External,
+            _ => return None,
+        })
+    }
+    const fn entry(self) -> Entry {
+        match self {
+            Kind::Pod => Entry::Pod,
+            Kind::Node | Kind::Localhost => Entry::Process,
+            Kind::RemotePod | Kind::External => Entry::Wire,
+        }
+    }
+}
+
+/// A destination as `IP:PORT/PROTO`.
+pub fn destination(text: &str) -> Option<(SocketAddr, L4)> {
+    let (addr, proto) = text.rsplit_once('/')?;
+    let proto = match proto.to_ascii_uppercase().as_str() {
+        "TCP" => L4::Tcp,
+        "UDP" => L4::Udp,
+        "SCTP" => L4::Sctp,
+        _ => return None,
+    };
+    Some((addr.parse().ok()?, proto))
+}
+
+/// Whether endpoints see the node's address instead of the client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Masquerade {
+    /// All of them, or none.
+    Same(bool),
+    /// Some of them.
+    Mixed,
+}
+
+impl Serialize for Masquerade {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Masquerade::Same(all) => s.serialize_bool(*all),
+            Masquerade::Mixed => s.serialize_str("mixed"),
+        }
+    }
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answer {
+    /// What the client sees.
+    pub verdict: Observed,
+    /// The endpoints and the part of the connections that each gets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<BTreeMap<String, f64>>,
+    /// Whether their source is the node's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masquerade: Option<Masquerade>,
+    /// The endpoints that see the node's address, if not all see the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masqueraded_endpoints: Option<BTreeSet<String>>,
+    /// The rules that one connection met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Vec<Met>>,
+}
+
+/// A rule that a connection met.
+#[derive(Clone, Debug, Serialize)]
+pub struct Met {
+    /// The rule and what it did.
+    #[serde(flatten)]
+    pub step: TraceStep,
+    /// What in the cluster asks for the rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+fn origin(proxier: &Proxier, id: OriginId) -> Option<String> {
+    let origin = proxier.origin(id)?;
+    let endpoint = origin.endpoint.map(|e| format!(", endpoint {e}")).unwrap_or_default();
+    Some(format!("Service {}/{} {}{endpoint}", origin.service.namespace, origin.service.name, origin.field))
+}
+
+/// The network stack of one node after one full sync of its kube-proxy.
+pub struct Stack {
+    node: String,
+    objects: Arc<Vec<Object>>,
+    proxier: Proxier,
+    kernel: Kernel,
+}
+
+impl Stack {
+    /// The node's stack for one address family.
+    pub fn new(
+        objects: &Arc<Vec<Object>>,
+        settings: &Arc<Settings>,
+        mode: Mode,
+        node: &str,
+        family: IpFamily,
+    ) -> Result<Stack, Failure> {
+        if mode != Mode::Iptables {
+            return Err(Failure::Invalid("not simulated yet by this version".into()));
+        }
+        let invalid = |e: kube_proxy::UnknownNode| Failure::Invalid(e.to_string());
+        let mut proxier = proxier_of(objects, node, settings.clone(), family).map_err(invalid)?;
+        let mut addresses = proxier.node().addresses.clone();
+        addresses.extend([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
+        let mut kernel = Kernel::new(KernelConfig { addresses, ..KernelConfig::default() });
+        kernel.load(proxier.sync());
+        Ok(Stack { node: node.into(), objects: objects.clone(), proxier, kernel })
+    }
+    fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.objects.iter().filter_map(|o| match o {
+            Object::Node(node) => Some(node),
+            _ => None,
+        })
+    }
+    /// The address of a client of this kind that none is given for.
+    pub fn address(&self, kind: Kind) -> Result<IpAddr, Failure> {
+        let v4 = self.proxier.family() == IpFamily::V4;
+        let of_family = |ip: &IpAddr| ip.is_ipv4() == v4;
+        let pod_of = |own: bool| {
+            let node = self.nodes().find(|n| (n.metadata.name == self.node) == own)?;
+            let cidrs = node.spec.pod_cidrs.iter().filter_map(|c| c.parse::<datapath::Cidr>().ok());
+            cidrs.map(datapath::Cidr::addr).find(of_family).map(|ip| match ip {
+                IpAddr::V4(ip) => IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() | 200)),
+                IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() | 0x200)),
+            })
+        };
+        let fixed = |a: [u8; 4], b: [u16; 8]| if v4 { IpAddr::from(a) } else { IpAddr::from(b) };
+        Ok(match kind {
+            Kind::Pod => {
+                pod_of(true).unwrap_or_else(|| fixed([10, 244, 1, 200], [0xfd00, 0x10, 0x244, 1, 0, 0, 0, 0x200]))
+            }
+            Kind::RemotePod => {
+                pod_of(false).unwrap_or_else(|| fixed([10, 244, 250, 200], [0xfd00, 0x10, 0x244, 0xfa, 0, 0, 0, 0x200]))
+            }
+            Kind::Node => {
+                let own = self.proxier.node().addresses.iter().copied().find(of_family);
+                own.ok_or_else(|| {
+                    let family = self.proxier.family();
+                    Failure::Invalid(format!("Node {:?} has no {family} InternalIP", self.node))
+                })?
+            }
+            Kind::Localhost => fixed([127, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0, 1]),
+            Kind::External => fixed([203, 0, 113, 10], [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10]),
+        })
+    }
+    /// What becomes of a connection.
+    pub fn answer(
+        &self,
+        kind: Kind,
+        from: Option<IpAddr>,
+        to: (SocketAddr, L4),
+        trace: bool,
+    ) -> Result<Answer, Failure> {
+        let ip = match from {
+            Some(ip) => ip,
+            None => self.address(kind)?,
+        };
+        let flow = Flow { proto: to.1, src: SocketAddr::new(ip, SOURCE_PORT), dst: to.0 };
+        let shares = self.kernel.shares(Time::ZERO, flow, kind.entry());
+        let mut answer = answer(&shares, |s| s.observed(&flow, kind.entry(), self.kernel.config()));
+        if trace {
+            let mut bits = |i: u32| Dice::new(0).roll(Source::Statistic, 0, u64::from(i)).u32();
+            let (_, steps) = self.kernel.trace(Time::ZERO, flow, kind.entry(), &mut bits);
+            let met = steps.into_iter().map(|step| Met { from: origin(&self.proxier, step.origin), step });
+            answer.trace = Some(met.collect());
+        }
+        Ok(answer)
+    }
+}
+
+fn answer(shares: &[Share], observed: impl Fn(&Share) -> Observed) -> Answer {
+    let mut endpoints: BTreeMap<String, f64> = BTreeMap::new();
+    let (mut masqueraded, mut plain) = (BTreeSet::new(), false);
+    for share in shares.iter().filter(|s| observed(s) == Observed::Dnat) {
+        *endpoints.entry(share.dst.to_string()).or_default() += share.probability;
+        if share.masquerade {
+            masqueraded.insert(share.dst.to_string());
+        } else {
+            plain = true;
+        }
+    }
+    if endpoints.is_empty() {
+        let verdict = shares.first().map_or(Observed::None, observed);
+        return Answer { verdict, endpoints: None, masquerade: None, masqueraded_endpoints: None, trace: None };
+    }
+    let (masquerade, list) = match (masqueraded.is_empty(), plain) {
+        (false, true) => (Masquerade::Mixed, Some(masqueraded)),
+        (none, _) => (Masquerade::Same(!none), None),
+    };
+    Answer {
+        verdict: Observed::Dnat,
+        endpoints: Some(endpoints),
+        masquerade: Some(masquerade),
+        masqueraded_endpoints: list,
+        trace: None,
+    }
+}
+
+struct Options {
+    mode: Mode,
+    node: String,
+    from: (Kind, Option<IpAddr>),
+    to: (SocketAddr, L4),
+    settings: Option<String>,
+    release: Release,
+    files: Vec<String>,
+    trace: bool,
+}
+
+fn source(text: &str) -> Result<(Kind, Option<IpAddr>), Failure> {
+    let (kind, ip) = text.split_once(':').map_or((text, None), |(kind, ip)| (kind, Some(ip)));
+    let kind = Kind::parse(kind).ok_or_else(|| {
+        Failure::Usage(format!("--from {text:?}: unknown kind {kind:?}; pod, remote-pod, node, localhost or external"))
+    })?;
+    let ip = ip.map(|ip| ip.trim_start_matches('[').trim_end_matches(']'));
+    let parse = |ip: &str| ip.parse().map_err(|_| Failure::Usage(format!("--from {text:?}: {ip:?} is no IP address")));
+    Ok((kind, ip.map(parse).transpose()?))
+}
+
+fn options(args: &[String]) -> Result<Options, Failure> {
+    let (mut mode, mut node, mut from, mut to, mut settings) = (None, None, None, None, None);
+    let (mut files, mut trace, mut release) = (Vec::new(), false, Release::default());
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let (name, inline) = match arg.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
+            _ => (arg.as_str(), None),
+        };
+        let mut value = || {
+            let value = inline.clone().or_else(|| args.next().cloned());
+            value.ok_or_else(|| Failure::Usage(format!("{name} needs a value")))
+        };
+        match name {
+            "--mode" => mode = Some(value()?.parse()?),
+            "--node" => node = Some(value()?),
+            "--from" => from = Some(source(&value()?)?),
+            "--to" => {
+                let text = value()?;
+                let bad = || Failure::Usage(format!("--to {text:?}: not IP:PORT/PROTO, as 10.96.0.1:443/TCP"));
+                to = Some(destination(&text).ok_or_else(bad)?);
+            }
+            "--settings" => settings = Some(value()?),
+            "--release" => release = value()?.parse().map_err(Failure::Usage)?,
+            "-f" | "--filename" => files.push(value()?),
+            "--trace" => trace = true,
+            other => return Err(Failure::Usage(format!("unknown argument {other:?}"))),
+        }
+    }
+    let missing = |name| Failure::Usage(format!("{name} is missing"));
+    let (from, to) = (from.ok_or_else(|| missing("--from"))?, to.ok_or_else(|| missing("--to"))?);
+    if let Some(ip) = from.1.filter(|ip| ip.is_ipv4() != to.0.is_ipv4()) {
+        return Err(Failure::Usage(format!("{ip} and {} are of different families", to.0.ip())));
+    }
+    if files.is_empty() {
+        return Err(missing("-f"));
+    }
+    let (mode, node) = (mode.ok_or_else(|| missing("--mode"))?, node.ok_or_else(|| missing("--node"))?);
+    Ok(Options { mode, node, from, to, settings, release, files, trace })
+}
+
+/// Runs the command.
+pub fn run(args: &[String]) -> Result<String, Failure> {
+    if args.iter().any(|a| a == "--help" || a == "-h") {
+        return Ok(format!("usage: {USAGE}\n{HELP}"));
+    }
+    let options = options(args)?;
+    let (objects, settings) = rules::input(&options.files, options.settings.as_deref(), options.release)?;
+    let family = IpFamily::of(options.to.0.ip());
+    let stack = Stack::new(&Arc::new(objects), &settings, options.mode, &options.node, family)?;
+    let answer = stack.answer(options.from.0, options.from.1, options.to, options.trace)?;
+    let text = serde_json::to_string_pretty(&answer).map_err(|e| Failure::Invalid(e.to_string()))?;
+    Ok(text + "\n")
+}
