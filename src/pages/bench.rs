@@ -60,14 +60,14 @@ pub fn Bench(session: Session) -> impl IntoView {
                 <Panel pane=Pane::Yaml name="yaml" shown>
                     <Yaml session/>
                     <aside class="strip" aria-label=t("tab-metrics")>
-                        <crate::chart::Chart lab=session.lab/>
+                        <crate::chart::Charts lab=session.lab/>
                     </aside>
                 </Panel>
                 <Panel pane=Pane::Rules name="rules" shown>
                     {move || was(Pane::Rules).then(|| view! { <Rules session shown/> })}
                 </Panel>
                 <Panel pane=Pane::Metrics name="metrics" shown>
-                    {move || was(Pane::Metrics).then(|| view! { <div class="pane-metrics scrolls"><crate::chart::Chart lab=session.lab/></div> })}
+                    {move || was(Pane::Metrics).then(|| view! { <div class="pane-metrics scrolls"><crate::chart::Charts lab=session.lab/></div> })}
                 </Panel>
                 <Panel pane=Pane::Events name="events" shown>
                     {move || was(Pane::Events).then(|| view! { <Events session/> })}

@@ -16,7 +16,7 @@ pub fn lab_page(w: &Words, article: &str, before: (String, String), after: (Stri
     format!(
         r#"<main class="book" id="main" tabindex="-1"><div class="book-scroll">{article}</div>
 <footer class="book-foot"><a class="btn btn-quiet" href="{}">{}<span>{}</span></a><span data-mount="steps"></span>{next}</footer></main>
-<section class="lab" id="lab" tabindex="-1" aria-label="{}"><div class="stage-mount" data-mount="stage"><noscript><p class="wait">{}</p></noscript></div><div class="time-mount" data-mount="time"></div><div class="bench-mount" data-mount="bench"></div></section>"#,
+<section class="lab" id="lab" tabindex="-1" aria-label="{}"><div class="lab-top"><div class="stage-mount" data-mount="stage"><noscript><p class="wait">{}</p></noscript></div><div class="time-mount" data-mount="time"></div></div><div class="bench-mount" data-mount="bench"></div></section>"#,
         before.0,
         icon(BACK, 16),
         before.1,
