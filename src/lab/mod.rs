@@ -15,6 +15,7 @@ mod worker;
 pub use client::{check, read_lesson};
 pub use hooks::{count, install as install_hooks};
 pub use pump::{Drawer, add_drawer, redraw, with_run};
+pub use run::Run as RunView;
 pub use scene::Scene;
 
 use lab_base::Time;

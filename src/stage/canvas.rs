@@ -1,0 +1,245 @@
+//! Requests, drawn on a canvas over the picture: all of a frame in a few strokes.
+
+use super::dots::{self, Blot, Phase};
+use super::geometry::{Curve, Form, Geometry, Wire};
+use super::topology::{Thing, Topology};
+use crate::lab::{self, RunView};
+use lab_protocol::{Id, Motion};
+use leptos::prelude::{document, window};
+use std::collections::BTreeMap;
+use wasm_bindgen::JsCast;
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
+
+/// A full turn.
+const TURN: f64 = core::f64::consts::TAU;
+/// Where along its edge a ring waits.
+const SHORT_OF: f64 = 0.82;
+/// Directions of the eight spokes.
+const SPOKES: [(f64, f64); 8] = {
+    const D: f64 = core::f64::consts::FRAC_1_SQRT_2;
+    [(1.0, 0.0), (D, D), (0.0, 1.0), (-D, D), (-1.0, 0.0), (-D, -D), (0.0, -1.0), (D, -D)]
+};
+
+/// A request's way on the stage.
+type Way = (Option<Curve>, Option<Curve>);
+
+/// Colours of the theme, read once.
+#[derive(Default)]
+struct Colours {
+    theme: (String, String),
+    ink: String,
+    ground: String,
+    fail: String,
+    hues: Vec<(String, String)>,
+}
+
+/// Draws requests.
+pub struct Painter {
+    canvas: HtmlCanvasElement,
+    context: CanvasRenderingContext2d,
+    colours: Colours,
+    size: (u32, u32),
+    ways: BTreeMap<(Id, Option<Id>, u8, Option<Id>), Way>,
+    blank: bool,
+}
+
+/// Dots of one colour.
+#[derive(Default)]
+struct Sheet {
+    ink: Vec<(f64, f64)>,
+    hues: [Vec<(f64, f64)>; 6],
+    blots: Vec<(Blot, f64, (f64, f64))>,
+    rings: Vec<(f64, (f64, f64))>,
+}
+
+impl Painter {
+    /// A painter for a canvas.
+    pub fn new(canvas: HtmlCanvasElement) -> Option<Painter> {
+        let context = canvas.get_context("2d").ok()??.dyn_into::<CanvasRenderingContext2d>().ok()?;
+        let colours = Colours::default();
+        Some(Painter { canvas, context, colours, size: (0, 0), ways: BTreeMap::new(), blank: true })
+    }
+
+    /// Lines have moved.
+    pub fn forget(&mut self) {
+        self.ways.clear();
+    }
+
+    fn read_colours(&mut self) {
+        let Some(root) = document().document_element() else { return };
+        let attribute = |name: &str| root.get_attribute(name).unwrap_or_default();
+        let theme = (attribute("data-theme"), attribute("data-contrast"));
+        if !self.colours.ink.is_empty() && self.colours.theme == theme {
+            return;
+        }
+        let Some(style) = window().get_computed_style(&root).ok().flatten() else { return };
+        let get = |name: &str| style.get_property_value(name).unwrap_or_default().trim().to_owned();
+        self.colours = Colours {
+            theme,
+            ink: get("--ink"),
+            ground: get("--lab"),
+            fail: get("--fail"),
+            hues: (1..=6).map(|i| (get(&format!("--pod-{i}-fill")), get(&format!("--pod-{i}-line")))).collect(),
+        };
+    }
+
+    fn resize(&mut self, geometry: &Geometry) {
+        let ratio = window().device_pixel_ratio().max(1.0);
+        let size = ((geometry.width * ratio).round() as u32, (geometry.height * ratio).round() as u32);
+        if self.size != size {
+            self.size = size;
+            self.canvas.set_width(size.0);
+            self.canvas.set_height(size.1);
+            self.blank = true;
+        }
+        let _ = self.context.set_transform(ratio, 0.0, 0.0, ratio, 0.0, 0.0);
+    }
+
+    /// Draws the requests of the shown moment.
+    pub fn draw(&mut self, run: &RunView, geometry: &Geometry, topology: &Topology, still: bool) {
+        self.read_colours();
+        self.resize(geometry);
+        let sheet = if still { Sheet::default() } else { self.sheet(run, geometry, topology) };
+        let count = sheet.ink.len() + sheet.hues.iter().map(Vec::len).sum::<usize>();
+        let count = count + sheet.blots.len() + sheet.rings.len();
+        lab::count(count);
+        if count == 0 && self.blank {
+            return;
+        }
+        self.context.clear_rect(0.0, 0.0, geometry.width, geometry.height);
+        self.blank = count == 0;
+        let radius = if geometry.form == Form::Tall { 3.0 } else { 3.25 };
+        self.context.set_line_width(1.5);
+        self.dots(&sheet.ink, radius, &self.colours.ink, &self.colours.ground);
+        for (points, (fill, line)) in sheet.hues.iter().zip(&self.colours.hues) {
+            self.dots(points, radius, fill, line);
+        }
+        self.failures(&sheet);
+    }
+
+    fn sheet(&mut self, run: &RunView, geometry: &Geometry, topology: &Topology) -> Sheet {
+        let (at, stretch, speed) = (run.clock.view(), run.clock.stretch(), run.clock.speed);
+        let mut sheet = Sheet::default();
+        let Some(scene) = run.store.scene(at) else { return sheet };
+        let rate = |client: &Id| scene.clients.get(client).map_or(0.0, |c| c.rate_milli as f64 / 1_000.0);
+        let (from, to) = dots::window(at, stretch);
+        let timed_out = lab_protocol::Outcome::TimedOut;
+        let moving = run.store.motions(from, to).filter(|m| m.outcome != timed_out || m.arrives >= at);
+        let seen = moving.chain(run.store.waiting(at, dots::faded(at, stretch)));
+        for motion in seen.filter(|m| dots::sampled(m, rate(&m.client), speed)) {
+            let Some(phase) = dots::phase(motion, at, stretch) else { continue };
+            let key = (motion.client, motion.service, motion.port, motion.pod);
+            let way = *self.ways.entry(key).or_insert_with(|| way(motion, geometry, topology));
+            let hue = motion.pod.and_then(|p| scene.pods.get(&p)).map(|p| usize::from(p.hue % 6));
+            put(&mut sheet, phase, way, hue);
+        }
+        sheet
+    }
+
+    fn dots(&self, points: &[(f64, f64)], radius: f64, fill: &str, line: &str) {
+        if points.is_empty() {
+            return;
+        }
+        let c = &self.context;
+        c.begin_path();
+        for (x, y) in points {
+            c.move_to(x + radius, *y);
+            let _ = c.arc(*x, *y, radius, 0.0, TURN);
+        }
+        c.set_fill_style_str(fill);
+        c.set_stroke_style_str(line);
+        c.fill();
+        c.stroke();
+    }
+
+    fn failures(&self, sheet: &Sheet) {
+        let c = &self.context;
+        c.set_stroke_style_str(&self.colours.fail);
+        c.set_line_cap("round");
+        c.set_line_width(1.8);
+        for (blot, f, (x, y)) in &sheet.blots {
+            c.set_global_alpha(1.0 - f * f);
+            c.begin_path();
+            match blot {
+                Blot::Burst | Blot::Unknown => {
+                    let inner = 4.0 + 5.0 * f;
+                    let outer = inner + 5.0 * (1.0 - f) + 1.5;
+                    for (dx, dy) in SPOKES {
+                        c.move_to(x + dx * inner, y + dy * inner);
+                        c.line_to(x + dx * outer, y + dy * outer);
+                    }
+                }
+                Blot::Broken => {
+                    let gap = 2.0 + 4.0 * f;
+                    for side in [-1.0, 1.0] {
+                        c.move_to(x + side * gap - 2.0, y + 6.0);
+                        c.line_to(x + side * gap + 2.0, y - 6.0);
+                    }
+                }
+                Blot::Cross => {
+                    let r = 4.0 + 2.0 * f;
+                    for side in [-1.0, 1.0] {
+                        c.move_to(x - r * side, y - r);
+                        c.line_to(x + r * side, y + r);
+                    }
+                }
+            }
+            c.stroke();
+        }
+        c.set_line_width(1.6);
+        for (f, (x, y)) in &sheet.rings {
+            c.set_global_alpha(1.0 - f * 0.85);
+            c.begin_path();
+            let _ = c.arc(*x, *y, 3.5 + 3.0 * f, 0.0, TURN);
+            c.stroke();
+        }
+        c.set_global_alpha(1.0);
+    }
+}
+
+/// Puts one request on the sheet.
+fn put(sheet: &mut Sheet, phase: Phase, (first, second): Way, hue: Option<usize>) {
+    let place = |short: f64| match (second, first) {
+        (Some(curve), _) => Some(curve.at(short)),
+        (None, Some(curve)) => Some(curve.at(if short < 0.9 { 0.9 } else { 1.0 })),
+        _ => None,
+    };
+    match phase {
+        Phase::First(f) => sheet.ink.extend(first.map(|c| c.at(f))),
+        Phase::Second(f) => {
+            let Some(point) = second.map(|c| c.at(f)) else { return };
+            match hue {
+                Some(hue) => sheet.hues[hue].push(point),
+                None => sheet.ink.push(point),
+            }
+        }
+        Phase::Blot(Blot::Unknown, f) => sheet.blots.extend(first.map(|c| (Blot::Unknown, f, c.at(0.0)))),
+        Phase::Blot(blot, f) => sheet.blots.extend(place(0.95).map(|p| (blot, f, p))),
+        Phase::Waits => sheet.rings.extend(place(SHORT_OF).map(|p| (0.0, p))),
+        Phase::Fades(f) => sheet.rings.extend(place(SHORT_OF).map(|p| (f, p))),
+    }
+}
+
+/// A request's way. A Service's row may be gone from the card while requests still go to its Pod: then from the card's edge.
+fn way(motion: &Motion, geometry: &Geometry, topology: &Topology) -> Way {
+    let (target, from) = topology.way(motion.client, motion.service, motion.port, motion.pod);
+    let Some(target) = target else { return (None, None) };
+    let first = geometry.curves.get(&Wire::In(motion.client, target.clone())).copied().or_else(|| {
+        let (a, b) = (geometry.spots.get(&Thing::Client(motion.client))?, geometry.spots.get(&target)?);
+        Some(match geometry.form {
+            Form::Tall => Curve::upright((a.x + a.w / 2.0, a.y + a.h), (b.x + b.w / 2.0, b.y)),
+            _ => Curve::level((a.x + a.w, a.y + a.h / 2.0), (b.x, b.y + b.h / 2.0)),
+        })
+    });
+    let second = motion.pod.and_then(|pod| {
+        let known = from.and_then(|from| geometry.curves.get(&Wire::Out(from, pod)).copied());
+        known.or_else(|| {
+            let (a, b) = (geometry.spots.get(&target)?, geometry.spots.get(&Thing::Pod(pod))?);
+            Some(match geometry.form {
+                Form::Tall => Curve::upright((a.x + a.w / 2.0, a.y + a.h), (b.x + b.w / 2.0, b.y + 4.0)),
+                _ => Curve::level((a.x + a.w, a.y + a.h / 2.0), (b.x + 6.0, b.y + b.h / 2.0)),
+            })
+        })
+    });
+    (first, second)
+}
