@@ -83,6 +83,9 @@ pub fn run(args: &[String]) -> Result<String, Failure> {
     for file in &options.files {
         let part = read(file)?;
         let (_, diagnostics) = cluster::Scenario::parse(&part);
+        for warning in diagnostics.iter().filter(|d| d.severity != Severity::Error) {
+            eprintln!("{file}:{}:{}: warning: {}", warning.span.line, warning.span.column, warning.message);
+        }
         let mistakes: String = diagnostics
             .iter()
             .filter(|d| d.severity == Severity::Error)

@@ -6,6 +6,7 @@ use crate::store::Stored;
 use kube_api::manifest::{self, Content};
 use kube_api::{
     Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, Pod, ReplicaSet, Service, ServiceType,
+    Taint,
 };
 use lab_base::{Span, Time};
 use lab_protocol::{Diagnostic, MarkKind, Phrase};
@@ -138,11 +139,15 @@ impl Cluster {
                 key.name
             ));
         }
+        let now = self.now;
         let changed = self.store.update::<Node>(key, |old| {
             old.metadata.labels.extend(new.metadata.labels.clone());
             old.spec.unschedulable = new.spec.unschedulable;
-            old.spec.taints.clone_from(&new.spec.taints);
+            let added = |t: &Taint| old.spec.taints.iter().find(|o| o.key == t.key && o.effect == t.effect)?.time_added;
+            old.spec.taints =
+                new.spec.taints.iter().map(|t| Taint { time_added: added(t).or(Some(now)), ..t.clone() }).collect();
         });
+        self.plan_evictions(&key.name.as_str().into());
         Ok(if changed { "configured" } else { "unchanged" })
     }
 
@@ -159,6 +164,8 @@ impl Cluster {
             }
         }
         self.allocate(&mut new)?;
+        // The API server clears `status` on create; a cloud's controller is what writes it.
+        new.status = Default::default();
         Ok(self.put(key, new, |old, new| old.spec.clone_from(&new.spec)))
     }
 

@@ -172,7 +172,7 @@ impl Cluster {
             },
         };
         if let Some(node) = self.store.create(self.now, node) {
-            let machine = Machine::new(name, node.metadata.uid, index, zone);
+            let machine = Machine::new(name, node.metadata.uid, index, zone, self.release);
             self.machines.insert(machine.name.clone(), Arc::new(machine));
         }
     }

@@ -90,10 +90,10 @@ impl Cluster {
                 self.set_sandbox(uid, |s| core::mem::replace(&mut s.readiness_failing, true))
             }
             Fault::PassReadiness { .. } => {
-                !self.set_sandbox(uid, |s| !core::mem::replace(&mut s.readiness_failing, false))
+                self.set_sandbox(uid, |s| !core::mem::replace(&mut s.readiness_failing, false))
             }
             Fault::CutPod { .. } => self.set_sandbox(uid, |s| core::mem::replace(&mut s.cut, true)),
-            Fault::JoinPod { .. } => !self.set_sandbox(uid, |s| !core::mem::replace(&mut s.cut, false)),
+            Fault::JoinPod { .. } => self.set_sandbox(uid, |s| !core::mem::replace(&mut s.cut, false)),
             _ => false,
         };
         if done {

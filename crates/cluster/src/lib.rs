@@ -33,7 +33,6 @@ pub use facts::{Deed, Facts, Ghost, GonePod, PodTally, RequestFact, SecondFact};
 pub use fault::fault_name;
 pub use kubelet::{Process, Sandbox};
 pub use machine::Machine;
-pub use node_lifecycle::EVICTION_AFTER;
 pub use proxy::MIN_SYNC_PERIOD;
 pub use report::{Report, report};
 pub use scenario::{

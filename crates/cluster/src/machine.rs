@@ -3,7 +3,7 @@
 use crate::event::NodeName;
 use datapath::{Kernel, KernelConfig, Table};
 use imbl::OrdSet;
-use kube_api::{IpFamily, NamespacedName, Uid};
+use kube_api::{IpFamily, NamespacedName, Release, Uid};
 use kube_proxy::iptables::{ChainKind, service_chain_name};
 use kube_proxy::{NodeContext, Proxier, Settings};
 use lab_base::Time;
@@ -70,7 +70,7 @@ pub struct Machine {
 
 impl Machine {
     /// A node that has just been switched on.
-    pub fn new(name: &str, uid: Uid, index: u8, zone: &str) -> Machine {
+    pub fn new(name: &str, uid: Uid, index: u8, zone: &str, release: Release) -> Machine {
         let ip = IpAddr::V4(Ipv4Addr::new(192, 168, 10, 10 + index));
         let mut machine = Machine {
             name: name.into(),
@@ -85,9 +85,9 @@ impl Machine {
             last_host: 1,
             images: OrdSet::new(),
             kernel: new_kernel(ip),
-            proxier: new_proxier(name, ip, zone),
+            proxier: new_proxier(name, ip, zone, release),
             syncing: None,
-            loaded: new_proxier(name, ip, zone),
+            loaded: new_proxier(name, ip, zone, release),
             proxy: ProxyRunner::default(),
         };
         machine.begin_sync();
@@ -103,7 +103,7 @@ impl Machine {
     /// The rules and connections of a machine that was switched off are gone.
     pub fn lose_memory(&mut self) {
         self.kernel = new_kernel(self.ip);
-        self.proxier = new_proxier(&self.name, self.ip, &self.zone);
+        self.proxier = new_proxier(&self.name, self.ip, &self.zone, self.proxier.settings().release);
         self.syncing = None;
         self.loaded = self.proxier.clone();
         self.proxy = ProxyRunner { syncs: self.proxy.syncs, ..ProxyRunner::default() };
@@ -111,7 +111,7 @@ impl Machine {
 
     /// kube-proxy drops what it has heard, to list everything anew. The rules stay until it writes again.
     pub fn forget_objects(&mut self) {
-        self.proxier = new_proxier(&self.name, self.ip, &self.zone);
+        self.proxier = new_proxier(&self.name, self.ip, &self.zone, self.proxier.settings().release);
     }
 
     /// kube-proxy makes rules from what it knows.
@@ -165,8 +165,8 @@ fn new_kernel(ip: IpAddr) -> Kernel {
     Kernel::new(KernelConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), ip], ..KernelConfig::default() })
 }
 
-fn new_proxier(name: &str, ip: IpAddr, zone: &str) -> Proxier {
+fn new_proxier(name: &str, ip: IpAddr, zone: &str, release: Release) -> Proxier {
     let zone = (!zone.is_empty()).then(|| zone.to_owned());
     let context = NodeContext { name: name.into(), addresses: vec![ip], zone, ..NodeContext::default() };
-    Proxier::new(Arc::new(Settings::default()), context, IpFamily::V4)
+    Proxier::new(Arc::new(Settings { release, ..Settings::default() }), context, IpFamily::V4)
 }

@@ -6,6 +6,7 @@
 use crate::cluster::Cluster;
 use crate::event::{Event, NodeName};
 use crate::kubelet::{Process, next_tick};
+use crate::scheduler::tolerates;
 use kube_api::{Condition, ConditionStatus, NamespacedName, Node, Pod, Taint, Uid};
 use lab_base::{Source, Span, Time, subject};
 use lab_protocol::{MarkKind, Phrase};
@@ -14,9 +15,6 @@ use lab_protocol::{MarkKind, Phrase};
 pub const LEASE_RENEWAL: Span = Span::from_secs(10);
 /// How often the controller looks at the leases (`--node-monitor-period`).
 pub const MONITOR_PERIOD: Span = Span::from_secs(5);
-/// How long Pods put up with an unreachable node (`DefaultTolerationSeconds`).
-pub const EVICTION_AFTER: Span = Span::from_secs(300);
-
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
 impl Cluster {
@@ -82,21 +80,50 @@ impl Cluster {
                 }
             });
         }
-        self.events.plan(now + EVICTION_AFTER, Event::EvictPods(node.clone(), outage));
+        self.plan_evictions(node);
+    }
+
+    /// Plans the moments at which Pods no longer put up with their node's NoExecute taints.
+    pub(crate) fn plan_evictions(&mut self, node: &NodeName) {
+        let outage = self.machines.get(node).map_or(0, |m| m.outage);
+        let pods: Vec<_> = self.store.pods_on(node).cloned().collect();
+        let mut moments: Vec<Time> = pods.iter().filter_map(|p| self.evicted_at(p)).collect();
+        moments.sort_unstable();
+        moments.dedup();
+        for at in moments {
+            self.events.plan(at.max(self.now), Event::EvictPods(node.clone(), outage));
+        }
+    }
+
+    /// When a Pod has to go because of its node's NoExecute taints; None: it puts up with them for ever.
+    fn evicted_at(&self, pod: &Pod) -> Option<Time> {
+        let taints = &self.node(&pod.spec.node_name)?.spec.taints;
+        let of_taint = |taint: &Taint| {
+            let since = taint.time_added.unwrap_or_default();
+            let tolerations = pod.spec.tolerations.iter().filter(|t| tolerates(t, taint));
+            // The shortest toleration that names a time counts; without any that fits, at once.
+            let mut fits = false;
+            let mut shortest = None;
+            for toleration in tolerations {
+                fits = true;
+                let seconds = toleration.toleration_seconds.map(|s| Span::from_secs(s.max(0) as u64));
+                shortest = match (shortest, seconds) {
+                    (Some(a), Some(b)) => Some(core::cmp::min::<Span>(a, b)),
+                    (a, b) => a.or(b),
+                };
+            }
+            if fits { shortest.map(|s| since + s) } else { Some(since) }
+        };
+        taints.iter().filter(|t| t.effect == "NoExecute").filter_map(of_taint).min()
     }
 
     pub(crate) fn evict_pods(&mut self, node: &NodeName, _outage: u64) {
-        let tainted = self.node(node).is_some_and(|n| {
-            n.spec.taints.iter().any(|t| {
-                t.key == UNREACHABLE
-                    && t.effect == "NoExecute"
-                    && t.time_added.is_some_and(|at| self.now.since(at) >= EVICTION_AFTER)
-            })
-        });
-        if !tainted {
-            return;
-        }
-        let pods: Vec<_> = self.store.pods_on(node).map(|p| p.metadata.key()).collect();
+        let pods: Vec<_> = self
+            .store
+            .pods_on(node)
+            .filter(|p| !p.metadata.is_deleting() && self.evicted_at(p).is_some_and(|at| at <= self.now))
+            .map(|p| p.metadata.key())
+            .collect();
         for pod in pods {
             self.delete_pod(&pod, None);
         }

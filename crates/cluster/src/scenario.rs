@@ -43,7 +43,7 @@ impl Default for ClusterSpec {
 }
 
 /// Nodes of a cluster.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Nodes {
     /// node-a, node-b, ... in one zone.
@@ -61,6 +61,32 @@ pub struct NodeEntry {
     /// Its zone; empty: none.
     #[serde(default)]
     pub zone: String,
+}
+
+impl<'de> Deserialize<'de> for Nodes {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Nodes;
+            fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str("a number of nodes, or a list of {name, zone}")
+            }
+            fn visit_u64<E: serde::de::Error>(self, n: u64) -> Result<Nodes, E> {
+                Ok(Nodes::Count(u32::try_from(n).unwrap_or(u32::MAX)))
+            }
+            fn visit_i64<E: serde::de::Error>(self, n: i64) -> Result<Nodes, E> {
+                Ok(Nodes::Count(u32::try_from(n.max(0)).unwrap_or(u32::MAX)))
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Nodes, A::Error> {
+                let mut nodes = Vec::new();
+                while let Some(node) = seq.next_element()? {
+                    nodes.push(node);
+                }
+                Ok(Nodes::Named(nodes))
+            }
+        }
+        d.deserialize_any(Visitor)
+    }
 }
 
 impl Nodes {
@@ -199,21 +225,28 @@ fn first() -> u32 {
     1
 }
 
-/// Reads a span of time as `250ms`, `20s`, `1.5s`, `2m`.
+/// Reads a length of time as `250ms`, `20s`, `1.5s`, `1m30s`.
 pub fn parse_duration(text: &str) -> Option<Span> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let (number, unit) = text.split_at(split);
-    let number: f64 = number.parse().ok()?;
-    let micros = match unit {
-        "us" => 1.0,
-        "ms" => 1e3,
-        "s" => 1e6,
-        "m" => 60e6,
-        "h" => 3600e6,
-        _ => return None,
-    };
-    let total = number * micros;
-    (total.is_finite() && (0.0..=1e15).contains(&total)).then(|| Span::from_micros(total as u64))
+    let mut rest = text;
+    let mut total = 0.0f64;
+    while !rest.is_empty() {
+        let split = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at(split);
+        let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, after) = tail.split_at(end);
+        let number: f64 = number.parse().ok()?;
+        total += number
+            * match unit {
+                "us" => 1.0,
+                "ms" => 1e3,
+                "s" => 1e6,
+                "m" => 60e6,
+                "h" => 3600e6,
+                _ => return None,
+            };
+        rest = after;
+    }
+    (!text.is_empty() && total.is_finite() && total <= 1e15).then(|| Span::from_micros(total as u64))
 }
 
 fn duration<'de, D: Deserializer<'de>>(d: D) -> Result<Span, D::Error> {
@@ -301,21 +334,35 @@ impl Scenario {
         let mut parsed = manifest::parse(text);
         let mut scenario = Scenario::default();
         let mut diagnostics = core::mem::take(&mut parsed.diagnostics);
+        let mut named = Vec::new();
         for manifest in parsed.manifests {
             match manifest.content {
                 Content::Object(object) => scenario.objects.push(object),
                 Content::Lab { kind, name, tree } => {
+                    let node = tree.at(&["spec", "node"]).and_then(yaml::Tree::as_str).unwrap_or_default();
+                    if !node.is_empty() {
+                        named.push((node.to_owned(), complain(&tree, manifest.document, "spec.node", "")));
+                    }
                     if let Err(d) = scenario.read_lab(&kind, name, &tree, manifest.document) {
                         diagnostics.push(d);
                     }
                 }
             }
         }
+        // The Cluster that lists the nodes may stand anywhere in the text.
+        let nodes = scenario.cluster.nodes.entries();
+        for (node, mut place) in named {
+            if !nodes.iter().any(|n| n.name == node) {
+                let names: Vec<_> = nodes.iter().take(5).map(|n| n.name.as_str()).collect();
+                place.message = format!("there is no node \"{node}\"; nodes: {}", names.join(", "));
+                diagnostics.push(place);
+            }
+        }
         (scenario, diagnostics)
     }
 
     fn read_lab(&mut self, kind: &str, name: String, tree: &yaml::Tree, document: u32) -> Result<(), Diagnostic> {
-        let empty = yaml::Tree::default();
+        let empty = yaml::Tree { value: yaml::Value::Map(Vec::new()), ..yaml::Tree::default() };
         let spec = tree.get("spec").unwrap_or(&empty);
         let at = |mut d: Diagnostic| {
             d.document = document;
@@ -332,6 +379,16 @@ impl Scenario {
                 }
                 if entries.iter().enumerate().any(|(i, e)| entries[..i].iter().any(|f| f.name == e.name)) {
                     return Err(complain(tree, document, "spec.nodes", "two nodes have the same name"));
+                }
+                let label = |n: &str| {
+                    let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+                    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+                    n.len() <= 253 && edge(n.as_bytes().first()) && edge(n.as_bytes().last()) && n.bytes().all(inner)
+                };
+                if let Some(wrong) = entries.iter().position(|e| !label(&e.name)) {
+                    let path = format!("spec.nodes[{wrong}].name");
+                    let message = "a node's name consists of lower case letters, digits, '-' and '.'";
+                    return Err(complain(tree, document, &path, message));
                 }
                 if spec.release.parse::<kube_api::Release>().is_err() {
                     return Err(complain(tree, document, "spec.release", "a release from 1.30 to 1.36"));
@@ -395,10 +452,14 @@ mod tests {
             ("250ms", Some(250_000)),
             ("1.5s", Some(1_500_000)),
             ("2m", Some(120_000_000)),
+            ("1m30s", Some(90_000_000)),
+            ("", None),
+            ("1m30", None),
             ("20", None),
             ("s", None),
             ("-1s", None),
             ("1e9s", None),
+            ("9999999999999h", None),
         ] {
             assert_eq!(parse_duration(text).map(Span::as_micros), want, "{text}");
         }

@@ -239,3 +239,46 @@ fn a_removed_rule_loses_requests() {
     let late: Vec<_> = timeline.cluster().facts().requests_in(at(6.1), at(15.0)).collect();
     assert!(!late.is_empty() && late.iter().all(|r| r.outcome == Outcome::TimedOut));
 }
+
+#[test]
+fn what_is_mended_is_recorded_and_what_is_whole_is_not() {
+    for (break_it, mend) in [
+        (Fault::CutPod { pod: web(1) }, Fault::JoinPod { pod: web(1) }),
+        (Fault::FailReadiness { pod: web(1) }, Fault::PassReadiness { pod: web(1) }),
+        (Fault::CutNode { node: "node-b".into() }, Fault::JoinNode { node: "node-b".into() }),
+        (Fault::PowerOff { node: "node-b".into() }, Fault::PowerOn { node: "node-b".into() }),
+    ] {
+        let mut timeline = run(SCENARIO);
+        let mut does = |t: f64, fault: &Fault| timeline.execute_at(at(t), Command::Fault(fault.clone())).0.is_some();
+        assert!(!does(1.0, &mend), "{mend:?}: nothing to mend");
+        assert!(does(2.0, &break_it));
+        assert!(!does(3.0, &break_it), "{break_it:?}: broken already");
+        assert!(does(4.0, &mend));
+    }
+}
+
+#[test]
+fn pods_put_up_with_a_dead_node_for_as_long_as_they_say() {
+    let scenario = SCENARIO.replace(
+        "      containers:",
+        "      tolerations: [{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 30}]\n      containers:",
+    );
+    for (scenario, patience) in [(SCENARIO, 300.0), (&scenario, 30.0)] {
+        let mut timeline = run(scenario);
+        timeline.execute_at(at(1.0), Command::Fault(Fault::PowerOff { node: "node-b".into() }));
+        timeline.seek(at(80.0));
+        let silent =
+            timeline.cluster().facts().marks().iter().find(|m| m.phrase.id == "mark-node-not-ready").expect("found").at;
+        let terminating = |t: &Timeline| t.cluster().store().list::<Pod>().filter(|p| p.metadata.is_deleting()).count();
+        timeline.seek(silent + Span::from_secs(patience as u64) - Span::from_millis(10));
+        assert_eq!(terminating(&timeline), 0);
+        timeline.seek(silent + Span::from_secs(patience as u64) + Span::from_millis(10));
+        assert!(terminating(&timeline) > 0, "evicted after {patience} s, and nobody there to say so");
+    }
+}
+
+#[test]
+fn a_release_reaches_every_proxy() {
+    let (timeline, _, _) = Timeline::new("apiVersion: lab/v1\nkind: Cluster\nspec: {release: '1.30'}", None, ());
+    assert!(timeline.cluster().machines().all(|m| m.proxier.settings().release.to_string() == "1.30"));
+}
