@@ -151,7 +151,8 @@ impl Editor {
             Surface::Module { .. } => drop(s.call("gotoLine", &[line.into(), column.into()])),
             Surface::Plain(area) => {
                 let text = area.value();
-                let before: usize = text.split('\n').take(line as usize - 1).map(|l| l.encode_utf16().count() + 1).sum();
+                let before: usize =
+                    text.split('\n').take(line as usize - 1).map(|l| l.encode_utf16().count() + 1).sum();
                 let at = before as u32 + column.saturating_sub(1);
                 let _ = area.focus();
                 let _ = area.set_selection_range(at, at);
@@ -253,7 +254,13 @@ impl Editor {
         Some(area)
     }
 
-    fn create(self, module: &JsValue, host: &web_sys::Element, text: &str, apply: impl Fn() + 'static) -> Option<JsValue> {
+    fn create(
+        self,
+        module: &JsValue,
+        host: &web_sys::Element,
+        text: &str,
+        apply: impl Fn() + 'static,
+    ) -> Option<JsValue> {
         let changed = Closure::<dyn FnMut(JsValue)>::new(move |_| self.touched()).into_js_value();
         let apply = Closure::<dyn FnMut()>::new(apply).into_js_value();
         let options = Object::new();

@@ -254,7 +254,8 @@ mod tests {
 
     #[test]
     fn progress_is_read_with_caution() {
-        let progress = Progress::read("solved one\nanswer q 2\nanswer q2 minus\nhints one 99999\nnonsense\n\ndone\nsolved ");
+        let progress =
+            Progress::read("solved one\nanswer q 2\nanswer q2 minus\nhints one 99999\nnonsense\n\ndone\nsolved ");
         assert_eq!(progress.solved, ["one"]);
         assert_eq!(progress.answers.len(), 1);
         assert!(progress.hints.is_empty() && progress.done);

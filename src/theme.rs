@@ -18,10 +18,10 @@ fn apply() {
     };
 }
 
-/// What is chosen: `light`, `dark` or `system`; `standard`, `more` or `system`.
+/// What is chosen: `light`, `dark` or `system`; `normal`, `more` or `system`.
 pub fn chosen(key: &str) -> String {
     storage::plain(key)
-        .filter(|v| matches!(v.as_str(), "light" | "dark" | "more" | "standard"))
+        .filter(|v| matches!(v.as_str(), "light" | "dark" | "more" | "normal"))
         .unwrap_or_else(|| "system".into())
 }
 

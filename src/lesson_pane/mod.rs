@@ -101,9 +101,9 @@ pub fn show_unreachable(why: &str) {
 
 /// The lesson's files hold mistakes: they are shown where the parts would be, and everything else goes on.
 pub fn show_mistakes(folder: &str, mistakes: &[(String, Diagnostic)]) {
-    let lines = mistakes.iter().map(|(file, d)| {
-        (format!("lessons/{folder}/{file}:{}:{}", d.line.max(1), d.column.max(1)), editor::words(d))
-    });
+    let lines = mistakes
+        .iter()
+        .map(|(file, d)| (format!("lessons/{folder}/{file}:{}:{}", d.line.max(1), d.column.max(1)), editor::words(d)));
     notice(&t("lesson-broken"), lines.take(50).collect());
 }
 

@@ -7,7 +7,12 @@ use leptos::prelude::*;
 
 /// The options of a question as radio buttons.
 #[component]
-fn Options(question: Question, chosen: RwSignal<Option<usize>>, locked: Signal<bool>, marked: Signal<bool>) -> impl IntoView {
+fn Options(
+    question: Question,
+    chosen: RwSignal<Option<usize>>,
+    locked: Signal<bool>,
+    marked: Signal<bool>,
+) -> impl IntoView {
     let name = format!("q-{}", question.id);
     question
         .options

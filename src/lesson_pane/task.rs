@@ -58,8 +58,11 @@ pub fn Task(session: Session, task: TaskView, number: usize, of: usize) -> impl 
 #[component]
 fn Hints(session: Session, id: StoredValue<String>, hints: Vec<String>) -> impl IntoView {
     let count = hints.len();
-    let shown = Memo::new(move |_| session.progress.with(|p| id.with_value(|id| p.hints.get(id).copied().unwrap_or(0))).min(count));
-    let more = move |_| session.progress.update(|p| *p.hints.entry(id.get_value()).or_default() = shown.get_untracked() + 1);
+    let shown = Memo::new(move |_| {
+        session.progress.with(|p| id.with_value(|id| p.hints.get(id).copied().unwrap_or(0))).min(count)
+    });
+    let more =
+        move |_| session.progress.update(|p| *p.hints.entry(id.get_value()).or_default() = shown.get_untracked() + 1);
     let hide = move |_| session.progress.update(|p| drop(p.hints.remove(&id.get_value())));
     let hints = StoredValue::new(hints);
     (count > 0).then(|| view! {

@@ -79,7 +79,8 @@ pub fn Bench(session: Session) -> impl IntoView {
 
 /// Arrow keys, Home and End move between tabs.
 fn arrows(session: Session, phone: RwSignal<bool>, event: &web_sys::KeyboardEvent) {
-    let tabs: Vec<Pane> = TABS.iter().map(|(p, _)| *p).filter(|p| *p != Pane::Lesson || phone.get_untracked()).collect();
+    let tabs: Vec<Pane> =
+        TABS.iter().map(|(p, _)| *p).filter(|p| *p != Pane::Lesson || phone.get_untracked()).collect();
     let now = session.pane.get_untracked();
     let at = tabs.iter().position(|p| *p == now).unwrap_or(0);
     let to = match event.key().as_str() {
@@ -223,14 +224,17 @@ fn Problems(session: Session) -> impl IntoView {
             return None;
         }
         let items = editor.diagnostics.with(|d| {
-            d.iter().take(20).map(|d| {
-                let (line, column) = (d.line.max(1), d.column.max(1));
-                view! {
-                    <li><button on:click=move |_| editor.go_to(line, column)>
-                        <b>{format!("{line}:{column}")}</b><span>{crate::editor::words(d)}</span>
-                    </button></li>
-                }
-            }).collect_view()
+            d.iter()
+                .take(20)
+                .map(|d| {
+                    let (line, column) = (d.line.max(1), d.column.max(1));
+                    view! {
+                        <li><button on:click=move |_| editor.go_to(line, column)>
+                            <b>{format!("{line}:{column}")}</b><span>{crate::editor::words(d)}</span>
+                        </button></li>
+                    }
+                })
+                .collect_view()
         });
         Some(view! { <ul class="problems">{items}</ul> })
     }

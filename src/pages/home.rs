@@ -1,11 +1,11 @@
 //! The first page: a living cluster, and the way into the course.
 
 use super::{mount, place};
+use crate::dom;
 use crate::i18n::{t, tf, tn};
 use crate::lab::{EngineStatus, Lab, OpenOptions};
 use crate::stage::Stage;
 use crate::storage::Progress;
-use crate::dom;
 use lab_protocol::{Fault, PodRef, PodState};
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;

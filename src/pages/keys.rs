@@ -49,8 +49,12 @@ fn takes(element: &Element, key: &str) -> bool {
         return true;
     }
     match key {
-        " " => with("button, summary, a, input, [role=button], [role=tab], [role=slider], [role=option], [role=menuitem]"),
-        "ArrowLeft" | "ArrowRight" => with("input, [role=tablist], [role=slider], [role=radiogroup], [role=menu], [role=listbox], [data-arrows], pre, .scrolls"),
+        " " => {
+            with("button, summary, a, input, [role=button], [role=tab], [role=slider], [role=option], [role=menuitem]")
+        }
+        "ArrowLeft" | "ArrowRight" => with(
+            "input, [role=tablist], [role=slider], [role=radiogroup], [role=menu], [role=listbox], [data-arrows], pre, .scrolls",
+        ),
         "+" | "=" | "-" => with("[role=slider]"),
         _ => false,
     }

@@ -11,9 +11,18 @@ const SCENARIO: &str = include_str!("playground.yaml");
 
 /// What every tutorial shows, in the order of the text's buttons.
 const SAMPLES: [(&str, &str); 3] = [
-    ("service", "apiVersion: v1\nkind: Service\nmetadata:\n  name: my-service\nspec:\n  selector:\n    app: my-app\n  ports:\n  - protocol: TCP\n    port: 80\n    targetPort: 8080\n"),
-    ("deployment", "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: my-app\nspec:\n  replicas: 3\n  selector:\n    matchLabels:\n      app: my-app\n  template:\n    metadata:\n      labels:\n        app: my-app\n    spec:\n      containers:\n      - name: web\n        image: registry.example/my-app:1.0\n        ports:\n        - containerPort: 8080\n        readinessProbe:\n          httpGet:\n            path: /\n            port: 8080\n          periodSeconds: 2\n"),
-    ("pod", "apiVersion: v1\nkind: Pod\nmetadata:\n  name: lone\n  labels:\n    app: my-app\nspec:\n  containers:\n  - name: web\n    image: registry.example/my-app:1.0\n    ports:\n    - containerPort: 8080\n"),
+    (
+        "service",
+        "apiVersion: v1\nkind: Service\nmetadata:\n  name: my-service\nspec:\n  selector:\n    app: my-app\n  ports:\n  - protocol: TCP\n    port: 80\n    targetPort: 8080\n",
+    ),
+    (
+        "deployment",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: my-app\nspec:\n  replicas: 3\n  selector:\n    matchLabels:\n      app: my-app\n  template:\n    metadata:\n      labels:\n        app: my-app\n    spec:\n      containers:\n      - name: web\n        image: registry.example/my-app:1.0\n        ports:\n        - containerPort: 8080\n        readinessProbe:\n          httpGet:\n            path: /\n            port: 8080\n          periodSeconds: 2\n",
+    ),
+    (
+        "pod",
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: lone\n  labels:\n    app: my-app\nspec:\n  containers:\n  - name: web\n    image: registry.example/my-app:1.0\n    ports:\n    - containerPort: 8080\n",
+    ),
 ];
 
 /// Brings the page to life.
@@ -45,8 +54,10 @@ fn samples(session: Session) {
         });
     }
     if let Some(reset) = super::place("reset") {
-        super::mount(reset, move || view! {
-            <button class="btn btn-sm" on:click=move |_| session.reset_cluster()>{t("reset-cluster")}</button>
+        super::mount(reset, move || {
+            view! {
+                <button class="btn btn-sm" on:click=move |_| session.reset_cluster()>{t("reset-cluster")}</button>
+            }
         });
     }
 }

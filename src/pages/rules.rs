@@ -10,9 +10,7 @@ use wasm_bindgen_futures::spawn_local;
 #[component]
 pub fn Rules(session: Session, shown: Memo<Pane>) -> impl IntoView {
     let lab = session.lab;
-    let nodes = Memo::new(move |_| {
-        lab.scene.with(|s| s.nodes.values().map(|n| n.name.clone()).collect::<Vec<_>>())
-    });
+    let nodes = Memo::new(move |_| lab.scene.with(|s| s.nodes.values().map(|n| n.name.clone()).collect::<Vec<_>>()));
     let chosen = RwSignal::new(String::new());
     let node = Memo::new(move |_| {
         let nodes = nodes.get();

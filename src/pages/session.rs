@@ -243,9 +243,10 @@ impl Session {
             }
             if let Some(why) = untrack(|| self.obstacle()) {
                 self.complain(why);
-                let first = self.editor.diagnostics.with_untracked(|d| {
-                    d.iter().filter(|d| d.error).map(|d| (d.line, d.column)).min()
-                });
+                let first = self
+                    .editor
+                    .diagnostics
+                    .with_untracked(|d| d.iter().filter(|d| d.error).map(|d| (d.line, d.column)).min());
                 if let Some((line, column)) = first.filter(|(line, _)| *line > 0) {
                     self.editor.go_to(line, column);
                 }

@@ -121,7 +121,8 @@ fn places() {
         let Some(link) = target.and_then(|t| t.closest("a[href*='#']").ok().flatten()) else { return };
         let href = link.get_attribute("href").unwrap_or_default();
         let Some((page, id)) = href.split_once('#') else { return };
-        let here = link.unchecked_ref::<web_sys::HtmlAnchorElement>().pathname() == dom::window().location().pathname().unwrap_or_default();
+        let here = link.unchecked_ref::<web_sys::HtmlAnchorElement>().pathname()
+            == dom::window().location().pathname().unwrap_or_default();
         let Some(place) = dom::by_id(id).filter(|_| page.is_empty() || here) else { return };
         e.prevent_default();
         if place.tab_index() < 0 {

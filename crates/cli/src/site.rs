@@ -250,7 +250,12 @@ fn lesson_page(
         Some(e) => (format!("{}/{}/", w.language, e.lesson.id), escape(e.lesson.title.get(w.language))),
         None => (format!("{}/{}", w.language, other.0), w.t(other.1)),
     };
-    let body = parts::lab_page(w, &article, link(around.0, ("#course", "course")), link(around.1, ("playground/", "playground")));
+    let body = parts::lab_page(
+        w,
+        &article,
+        link(around.0, ("#course", "course")),
+        link(around.1, ("playground/", "playground")),
+    );
     Page {
         kind: "lesson",
         lesson: entry.lesson.id.clone(),
@@ -266,7 +271,10 @@ fn lesson_page(
 
 fn playground(w: &Words) -> Page {
     let sample = |name: &str| {
-        format!(r#"<li><button class="btn btn-sm" data-sample="{name}" disabled>{}</button></li>"#, w.t(&format!("sample-{name}")))
+        format!(
+            r#"<li><button class="btn btn-sm" data-sample="{name}" disabled>{}</button></li>"#,
+            w.t(&format!("sample-{name}"))
+        )
     };
     let article = format!(
         r#"<article class="prose playground"><p class="kicker"><span>{}</span></p><h1>{}</h1>
@@ -310,7 +318,8 @@ mod tests {
     }
 
     fn arguments(text: &str) -> Vec<&str> {
-        let mut names: Vec<&str> = text.split('{').skip(1).filter_map(|t| t.split_once('}')).map(|(name, _)| name).collect();
+        let mut names: Vec<&str> =
+            text.split('{').skip(1).filter_map(|t| t.split_once('}')).map(|(name, _)| name).collect();
         names.sort_unstable();
         names.dedup();
         names

@@ -18,7 +18,9 @@ pub fn escape(text: &str) -> String {
 
 /// A line icon.
 pub fn icon(path: &str, size: u32) -> String {
-    format!(r#"<svg class="ic" width="{size}" height="{size}" viewBox="0 0 16 16" aria-hidden="true"><path d="{path}"/></svg>"#)
+    format!(
+        r#"<svg class="ic" width="{size}" height="{size}" viewBox="0 0 16 16" aria-hidden="true"><path d="{path}"/></svg>"#
+    )
 }
 
 const LOGO: &str = r#"<svg class="logo" width="22" height="22" viewBox="0 0 22 22" aria-hidden="true"><path d="M5 11C11 11 10 4.5 17 4.5M5 11H17M5 11C11 11 10 17.5 17 17.5"/><circle cx="4.5" cy="11" r="2.75"/><circle class="n" cx="17.5" cy="4.5" r="2"/><circle class="n" cx="17.5" cy="11" r="2"/><circle class="n" cx="17.5" cy="17.5" r="2"/></svg>"#;
@@ -88,7 +90,12 @@ impl Frame<'_> {
         let w = self.words;
         let mut crumbs = String::new();
         if let Some((last, before)) = page.crumbs.split_last() {
-            crumbs = format!(r#"<nav class="crumbs" aria-label="{}"><a href="{}/#course">{}</a>"#, w.t("crumbs"), w.language, w.t("course"));
+            crumbs = format!(
+                r#"<nav class="crumbs" aria-label="{}"><a href="{}/#course">{}</a>"#,
+                w.t("crumbs"),
+                w.language,
+                w.t("course")
+            );
             for name in before {
                 crumbs.push_str(&format!("{}<span>{name}</span>", icon(NEXT, 12)));
             }
@@ -110,7 +117,11 @@ impl Frame<'_> {
             .map(|l| {
                 let current = if *l == w.language { r#" aria-current="true""# } else { "" };
                 let name = if *l == "zh" { "中文" } else { "EN" };
-                format!(r#"<a href="{l}/{}" data-lang="{l}" lang="{}" hreflang="{l}"{current}>{name}</a>"#, page.path, tag(l))
+                format!(
+                    r#"<a href="{l}/{}" data-lang="{l}" lang="{}" hreflang="{l}"{current}>{name}</a>"#,
+                    page.path,
+                    tag(l)
+                )
             })
             .collect();
         format!(
@@ -145,7 +156,7 @@ impl Frame<'_> {
             w.t("looks"),
             icon(MOON, 16),
             group("theme", ["system", "light", "dark"]),
-            group("contrast", ["system", "standard", "more"]),
+            group("contrast", ["system", "normal", "more"]),
         )
     }
 

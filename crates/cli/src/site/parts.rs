@@ -1,8 +1,8 @@
 //! The book and the frame of the bench. Parts that answer stand in the text as they will look, so that nothing moves when
 //! the app takes them over.
 
-use super::frame::{BACK, NEXT, escape, icon};
 use super::Words;
+use super::frame::{BACK, NEXT, escape, icon};
 use lab_protocol::{LessonView, Question, TaskView};
 use lesson::Mistake;
 
