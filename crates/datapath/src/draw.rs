@@ -7,6 +7,8 @@ use crate::Probability;
 pub(crate) enum Draw {
     /// `-m statistic --mode random`. Way 0: it held; way 1: it did not.
     Statistic(Probability),
+    /// `numgen random mod`.
+    Numgen(u32),
 }
 
 impl Draw {
@@ -15,6 +17,8 @@ impl Draw {
         match self {
             // xt_statistic.c: (get_random_u32() & 0x7FFFFFFF) < probability
             Draw::Statistic(p) => ((bits & 0x7fff_ffff) >= p.threshold()) as u32,
+            // nft_numgen.c: reciprocal_scale(get_random_u32(), modulus)
+            Draw::Numgen(n) => ((bits as u64 * n as u64) >> 32) as u32,
         }
     }
     /// How many ways there are.
@@ -22,6 +26,8 @@ impl Draw {
         match self {
             Draw::Statistic(p) if p.threshold() >= 1 << 31 => 1,
             Draw::Statistic(_) => 2,
+            Draw::Numgen(0) => 1,
+            Draw::Numgen(n) => n,
         }
     }
     /// How likely a way is.
@@ -29,6 +35,29 @@ impl Draw {
         match self {
             Draw::Statistic(p) if way == 0 => p.chance(),
             Draw::Statistic(p) => 1.0 - p.chance(),
+            // Of 2^32 numbers, those that are scaled to this way.
+            Draw::Numgen(n) => {
+                let first = |way: u32| (u64::from(way) << 32).div_ceil(u64::from(n.max(1)));
+                (first(way + 1) - first(way)) as f64 / (1u64 << 32) as f64
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numgen_gives_each_way_its_part_of_all_numbers() {
+        for n in [1, 2, 3, 7, 1000] {
+            let draw = Draw::Numgen(n);
+            let total: f64 = (0..draw.ways()).map(|way| draw.chance(way)).sum();
+            assert!((total - 1.0).abs() < 1e-12, "{n}: {total}");
+            assert_eq!((draw.way(0), draw.way(u32::MAX)), (0, n - 1));
+        }
+        assert_eq!(Draw::Numgen(2).way(1 << 31), 1);
+        assert_eq!(Draw::Numgen(2).way((1 << 31) - 1), 0);
+        assert_eq!(Draw::Numgen(4).chance(3), 0.25);
     }
 }

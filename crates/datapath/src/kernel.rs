@@ -2,7 +2,8 @@
 
 use crate::conntrack::State;
 use crate::draw::Draw;
-use crate::walk::{RecentChange, TraceStep};
+use crate::nft::{self, SetElements};
+use crate::walk::{Change, TraceStep};
 use crate::{
     Conntrack, ConntrackEntry, Entry, Flow, L4, Nat, Opened, RecentLists, Ruleset, Share, Table, Timeouts, Verdict,
 };
@@ -43,15 +44,20 @@ pub struct Kernel {
     pub(crate) config: Arc<KernelConfig>,
     #[serde(skip)]
     pub(crate) rules: Arc<Ruleset>,
+    #[serde(skip)]
+    pub(crate) nft: Option<Arc<nft::Table>>,
     pub(crate) conntrack: Conntrack,
     pub(crate) recent: RecentLists,
+    /// Left out while there are none, so that the bytes of a node without nftables don't depend on it.
+    #[serde(skip_serializing_if = "SetElements::is_empty")]
+    pub(crate) sets: SetElements,
 }
 
 /// The first packet of a connection after the rules.
 struct FirstPacket {
     opened: Opened,
     masquerade: Option<bool>,
-    changes: Vec<RecentChange>,
+    changes: Vec<Change>,
     steps: Vec<TraceStep>,
     draws: u32,
 }
@@ -62,16 +68,37 @@ impl Kernel {
         Kernel {
             config: Arc::new(config),
             rules: Arc::default(),
+            nft: None,
             conntrack: Conntrack::default(),
             recent: RecentLists::default(),
+            sets: SetElements::default(),
         }
     }
     /// Replaces the rules, as `iptables-restore` does. Connections stay; so do `recent` lists that are still used.
+    /// An nftables table goes, as when kube-proxy starts in another mode.
     pub fn load(&mut self, rules: Arc<Ruleset>) {
         self.recent.keep(|name| rules.uses_recent(name));
+        self.sets.keep(|_| false);
+        self.nft = None;
         self.rules = rules;
     }
-    /// The rules in force.
+    /// Replaces the nftables table, as one transaction of `nft -f` does. Connections stay; so do elements that packets
+    /// put into sets that are still there. iptables rules go.
+    pub fn load_nft(&mut self, table: Arc<nft::Table>) {
+        self.recent.keep(|_| false);
+        self.sets.keep(|name| table.has_dynamic_set(name));
+        self.nft = Some(table);
+        self.rules = Arc::default();
+    }
+    /// The nftables table in force.
+    pub const fn nft(&self) -> Option<&Arc<nft::Table>> {
+        self.nft.as_ref()
+    }
+    /// The elements that packets have put into nftables sets.
+    pub const fn sets(&self) -> &SetElements {
+        &self.sets
+    }
+    /// The iptables rules in force.
     pub fn rules(&self) -> &Arc<Ruleset> {
         &self.rules
     }
@@ -106,8 +133,9 @@ impl Kernel {
         let mut first = self.first(now, flow, entry, false, chance);
         for change in std::mem::take(&mut first.changes) {
             match change {
-                RecentChange::Set { list, ip } => self.recent.set(&list, ip, now),
-                RecentChange::Reap { list, seconds } => self.recent.reap(&list, now, seconds),
+                Change::RecentSet { list, ip } => self.recent.set(&list, ip, now),
+                Change::RecentReap { list, seconds } => self.recent.reap(&list, now, seconds),
+                Change::SetUpdate { set, ip, timeout } => self.sets.update(&set, ip, now, timeout),
             }
         }
         let mut port_draw = || {

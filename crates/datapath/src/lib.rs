@@ -1,8 +1,8 @@
 //! The kernel's part of a Service: netfilter rules that are executed, and connection tracking.
 //!
 //! Nothing here knows Kubernetes. Rules are typed values; the walk over them and the text of
-//! `iptables-restore` come from the same values. Behaviour follows the Linux kernel (`net/netfilter`,
-//! `net/ipv4/netfilter`) and `iptables-extensions(8)`.
+//! `iptables-restore` or `nft` come from the same values. Behaviour follows the Linux kernel (`net/netfilter`,
+//! `net/ipv4/netfilter`), `iptables-extensions(8)` and `nft(8)`.
 //!
 //! Not here: fragments, ICMP, the raw and mangle tables, bridges, interfaces by name.
 #![forbid(unsafe_code)]
@@ -12,6 +12,7 @@ mod draw;
 mod index;
 mod kernel;
 mod net;
+pub mod nft;
 mod outcome;
 mod packet;
 mod pass;

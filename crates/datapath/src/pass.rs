@@ -2,6 +2,7 @@
 
 use crate::conntrack::State;
 use crate::draw::Draw;
+use crate::nft;
 use crate::walk::{End, Packet, Walk, is_local, is_martian};
 use crate::{ConntrackEntry, CtStates, Entry, Flow, Hook, Kernel, Nat, OriginId, Table, Verdict};
 use lab_base::Time;
@@ -17,11 +18,18 @@ pub(crate) struct Passed {
     pub(crate) step: Option<usize>,
 }
 
+impl Passed {
+    fn lost(dst: SocketAddr) -> Passed {
+        Passed { verdict: Verdict::Drop, dst, masquerade: None, decided_by: OriginId::NONE, step: None }
+    }
+}
+
 impl Kernel {
     pub(crate) fn walk<'a>(&'a self, now: Time, linear: bool, decide: &'a mut dyn FnMut(Draw) -> u32) -> Walk<'a> {
         Walk {
             rules: &self.rules,
             recent: &self.recent,
+            sets: &self.sets,
             addresses: &self.config.addresses,
             now,
             linear,
@@ -40,7 +48,10 @@ impl Kernel {
     }
 
     /// Through all hooks; with the translation of the connection if it is known.
-    pub(crate) fn pass(&self, walk: &mut Walk<'_>, flow: Flow, entry: Entry) -> (Passed, Option<Nat>) {
+    pub(crate) fn pass<'a>(&'a self, walk: &mut Walk<'a>, flow: Flow, entry: Entry) -> (Passed, Option<Nat>) {
+        if let Some(table) = &self.nft {
+            return self.pass_nft(walk, table, flow, entry);
+        }
         let Some(known) = self.live(walk.now, &flow).copied() else {
             return (self.pass_new(walk, flow, entry), None);
         };
@@ -53,13 +64,15 @@ impl Kernel {
         (Passed { verdict, dst: known.nat.dst, masquerade: None, decided_by: origin, step }, Some(known.nat))
     }
 
-    pub(crate) fn pass_new(&self, walk: &mut Walk<'_>, flow: Flow, entry: Entry) -> Passed {
-        let mut packet = Packet { flow, mark: 0, state: CtStates::NEW };
-        let martian = |ip| entry != Entry::Process && is_martian(ip, self.config.route_localnet);
-        if flow.src.is_ipv4() != flow.dst.is_ipv4() || martian(flow.src.ip()) || martian(flow.dst.ip()) {
-            let (verdict, decided_by) = (Verdict::Drop, OriginId::NONE);
-            return Passed { verdict, dst: flow.dst, masquerade: None, decided_by, step: None };
+    pub(crate) fn pass_new<'a>(&'a self, walk: &mut Walk<'a>, flow: Flow, entry: Entry) -> Passed {
+        if self.is_refused_by_routing(&flow, entry) {
+            return Passed::lost(flow.dst);
         }
+        if let Some(table) = &self.nft {
+            let packet = Packet { flow, mark: 0, state: CtStates::NEW };
+            return self.through_nft(walk, table, packet, entry, None);
+        }
+        let mut packet = Packet { flow, mark: 0, state: CtStates::NEW };
         let first = if entry == Entry::Process { Hook::Output } else { Hook::Prerouting };
         let (mut chosen_by, mut step) = (OriginId::NONE, None);
         if let Some((End::Dnat(to), origin)) = walk.hook(Table::Nat, first, &mut packet) {
@@ -82,6 +95,12 @@ impl Kernel {
         Passed { verdict, dst, masquerade, decided_by: chosen_by, step }
     }
 
+    /// Whether such a packet does not even reach the rules.
+    fn is_refused_by_routing(&self, flow: &Flow, entry: Entry) -> bool {
+        let martian = |ip| entry != Entry::Process && is_martian(ip, self.config.route_localnet);
+        flow.src.is_ipv4() != flow.dst.is_ipv4() || martian(flow.src.ip()) || martian(flow.dst.ip())
+    }
+
     /// Routing and the filter table.
     fn filter(&self, walk: &mut Walk<'_>, packet: &mut Packet, entry: Entry) -> (Verdict, OriginId) {
         let local = is_local(&self.config.addresses, packet.flow.dst.ip());
@@ -99,5 +118,93 @@ impl Kernel {
             }
         }
         (if local { Verdict::Local } else { Verdict::Forward }, OriginId::NONE)
+    }
+
+    /// [`Kernel::pass`] where an nftables table is in force.
+    fn pass_nft<'a>(
+        &'a self,
+        walk: &mut Walk<'a>,
+        table: &'a nft::Table,
+        flow: Flow,
+        entry: Entry,
+    ) -> (Passed, Option<Nat>) {
+        let Some(known) = self.live(walk.now, &flow).copied() else {
+            return (self.pass_new(walk, flow, entry), None);
+        };
+        let state = if known.replied { CtStates::ESTABLISHED } else { CtStates::NEW };
+        let packet = Packet { flow, mark: 0, state };
+        (self.through_nft(walk, table, packet, entry, Some(known.nat)), Some(known.nat))
+    }
+
+    /// Through the base chains of an nftables table. Where a connection is `known` its translation takes the place
+    /// of the nat chains.
+    fn through_nft<'a>(
+        &'a self,
+        walk: &mut Walk<'a>,
+        table: &'a nft::Table,
+        mut packet: Packet,
+        entry: Entry,
+        known: Option<Nat>,
+    ) -> Passed {
+        let mut passed = Passed { verdict: Verdict::Forward, ..Passed::lost(packet.flow.dst) };
+        let is_local = |packet: &Packet| is_local(&self.config.addresses, packet.flow.dst.ip());
+        let first = if entry == Entry::Process { Hook::Output } else { Hook::Prerouting };
+        let mut go_on = self.nft_hook(walk, table, first, &mut packet, known, &mut passed);
+        // Routed by the translated destination.
+        let local = is_local(&packet);
+        let then: &[Hook] = match (entry, local) {
+            // Out and in again, through the loopback interface.
+            (Entry::Process, true) => &[Hook::Postrouting, Hook::Prerouting, Hook::Input],
+            (Entry::Process, false) => &[Hook::Postrouting],
+            (_, true) => &[Hook::Input],
+            (_, false) => &[Hook::Forward, Hook::Postrouting],
+        };
+        for hook in then {
+            // A connection that has been translated on its way out meets no nat chain on its way in.
+            let known = match hook {
+                Hook::Prerouting => Some(Nat { src: packet.flow.src, dst: packet.flow.dst }),
+                _ => known,
+            };
+            go_on = go_on && self.nft_hook(walk, table, *hook, &mut packet, known, &mut passed);
+        }
+        if go_on {
+            passed.verdict = if local { Verdict::Local } else { Verdict::Forward };
+        }
+        passed.dst = packet.flow.dst;
+        passed
+    }
+
+    /// The base chains of one hook. Whether the packet goes on.
+    fn nft_hook<'a>(
+        &'a self,
+        walk: &mut Walk<'a>,
+        table: &'a nft::Table,
+        hook: Hook,
+        packet: &mut Packet,
+        known: Option<Nat>,
+        passed: &mut Passed,
+    ) -> bool {
+        for (chain, kind) in table.hooked(hook) {
+            if let (nft::ChainType::Nat, Some(nat)) = (kind, known) {
+                packet.flow.dst = nat.dst;
+                continue;
+            }
+            let Some((end, origin)) = walk.nft_chain(table, hook, chain, packet) else { continue };
+            match end {
+                End::Accept => {}
+                End::Dnat(to) => {
+                    packet.flow.dst = to;
+                    packet.state = packet.state.or(CtStates::DNAT);
+                    (passed.decided_by, passed.step) = (origin, walk.ended_at);
+                }
+                End::Masquerade { random_fully } => passed.masquerade = Some(random_fully),
+                End::Drop | End::Reject => {
+                    passed.verdict = if end == End::Drop { Verdict::Drop } else { Verdict::Reject };
+                    (passed.decided_by, passed.step, passed.masquerade) = (origin, walk.ended_at, None);
+                    return false;
+                }
+            }
+        }
+        true
     }
 }

@@ -1,6 +1,7 @@
 //! A packet's way through tables and chains.
 
 use crate::draw::Draw;
+use crate::nft::SetElements;
 use crate::recent::RecentLists;
 use crate::{ChainRef, CtStates, Flow, Hook, Match, OriginId, Rule, Ruleset, Segment, Table, Target, text};
 use lab_base::Time;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 pub struct TraceStep {
     /// Where in the network stack.
     pub hook: &'static str,
-    /// `filter` or `nat`.
+    /// `filter` or `nat`; the table's name for nftables.
     pub table: &'static str,
     /// The chain.
     pub chain: Arc<str>,
@@ -21,7 +22,7 @@ pub struct TraceStep {
     pub number: u32,
     /// Whether all of its options held.
     pub matched: bool,
-    /// The first option that did not hold, as it is written.
+    /// The first option that did not hold, as it is written; for a verdict map: the packet's key is not in it.
     pub failed: Option<String>,
     /// What the rule does, as after `-j`; empty if nothing.
     pub target: String,
@@ -43,11 +44,12 @@ pub(crate) enum End {
     Masquerade { random_fully: bool },
 }
 
-/// What the kernel does to a `recent` list because of a rule.
+/// What a rule makes the kernel remember.
 #[derive(Clone, Debug)]
-pub(crate) enum RecentChange {
-    Set { list: Arc<str>, ip: IpAddr },
-    Reap { list: Arc<str>, seconds: u32 },
+pub(crate) enum Change {
+    RecentSet { list: Arc<str>, ip: IpAddr },
+    RecentReap { list: Arc<str>, seconds: u32 },
+    SetUpdate { set: Arc<str>, ip: IpAddr, timeout: u32 },
 }
 
 /// A packet on its way.
@@ -71,6 +73,7 @@ const MAX_DEPTH: u32 = 32;
 pub(crate) struct Walk<'a> {
     pub(crate) rules: &'a Ruleset,
     pub(crate) recent: &'a RecentLists,
+    pub(crate) sets: &'a SetElements,
     pub(crate) addresses: &'a [IpAddr],
     pub(crate) now: Time,
     /// One rule after the other instead of by index.
@@ -81,7 +84,7 @@ pub(crate) struct Walk<'a> {
     pub(crate) walked: u32,
     /// The last step that ended a table.
     pub(crate) ended_at: Option<usize>,
-    pub(crate) changes: Vec<RecentChange>,
+    pub(crate) changes: Vec<Change>,
 }
 
 /// Whether an address is one of the node's own; all of 127.0.0.0/8 is.
@@ -269,12 +272,12 @@ impl Walk<'_> {
                 Match::RecentCheck { name, seconds, reap } => {
                     let hit = self.recent.check(name, flow.src.ip(), self.now, *seconds);
                     if *reap {
-                        self.changes.push(RecentChange::Reap { list: name.clone(), seconds: *seconds });
+                        self.changes.push(Change::RecentReap { list: name.clone(), seconds: *seconds });
                     }
                     hit
                 }
                 Match::RecentSet { name } => {
-                    self.changes.push(RecentChange::Set { list: name.clone(), ip: flow.src.ip() });
+                    self.changes.push(Change::RecentSet { list: name.clone(), ip: flow.src.ip() });
                     true
                 }
                 Match::DestinationLocal => is_local(self.addresses, flow.dst.ip()),
