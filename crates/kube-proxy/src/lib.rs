@@ -2,12 +2,14 @@
 //!
 //! The parts and their names are those of `pkg/proxy` in Kubernetes: [`service_change_tracker`] and
 //! [`endpoints_change_tracker`] keep what the API server says, [`topology`] chooses the endpoints of
-//! this node, [`iptables`] writes the rules. Behaviour is that of release 1.30 but where a later
+//! this node, [`iptables`] and [`nftables`] write the rules. Behaviour is that of release 1.30 but where a later
 //! release is asked for and differs.
 #![forbid(unsafe_code)]
 
 pub mod endpoints_change_tracker;
 pub mod iptables;
+pub mod nftables;
+mod node_port_addresses;
 mod objects;
 mod origin;
 mod proxier;
@@ -17,5 +19,5 @@ pub mod topology;
 
 pub use objects::{UnknownNode, proxier_of};
 pub use origin::Origin;
-pub use proxier::{EndpointShare, HealthCheck, Proxier};
+pub use proxier::{EndpointShare, HealthCheck, Mode, Proxier, Rules};
 pub use settings::{FeatureGates, NodeContext, Settings, SettingsError};

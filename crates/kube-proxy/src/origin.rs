@@ -1,5 +1,6 @@
 //! Where rules come from.
 
+use crate::service_change_tracker::ServicePortInfo;
 use datapath::OriginId;
 use imbl::OrdMap;
 use kube_api::{NamespacedName, Uid};
@@ -53,6 +54,33 @@ impl fmt::Display for Field {
             Field::ExternalTrafficPolicy => f.write_str("spec.externalTrafficPolicy"),
             Field::HealthCheckNodePort => f.write_str("spec.healthCheckNodePort"),
         }
+    }
+}
+
+/// Origins while the rules of a service port are written.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    first: u32,
+    list: Vec<(Field, Option<SocketAddr>)>,
+}
+
+impl Fields {
+    pub(crate) const fn new(first: u32) -> Fields {
+        Fields { first, list: Vec::new() }
+    }
+    /// The id of this origin.
+    pub(crate) fn id(&mut self, field: Field, endpoint: Option<SocketAddr>) -> OriginId {
+        let at = match self.list.iter().rposition(|f| *f == (field, endpoint)) {
+            Some(at) => at,
+            None => {
+                self.list.push((field, endpoint));
+                self.list.len() - 1
+            }
+        };
+        OriginId(self.first + at as u32)
+    }
+    pub(crate) fn into_piece(self, info: &ServicePortInfo) -> Piece {
+        Piece { service: info.name.service.clone(), uid: info.uid, port: info.name.port.clone(), fields: self.list }
     }
 }
 

@@ -1,12 +1,13 @@
 //! kube-proxy of one node and family: what changed, and the rules after the last sync.
 
 use crate::endpoints_change_tracker::{EndpointsMap, endpoints_by_port, slice_service};
-use crate::iptables::{self, Context, LARGE_CLUSTER_ENDPOINTS_THRESHOLD};
+use crate::iptables::{self, LARGE_CLUSTER_ENDPOINTS_THRESHOLD};
+use crate::nftables;
 use crate::origin::Origins;
 use crate::service_change_tracker::{ServicePortInfo, service_ports};
 use crate::topology::{Categorized, categorize_endpoints};
 use crate::{NodeContext, Origin, Settings};
-use datapath::{OriginId, Ruleset};
+use datapath::{Kernel, OriginId, Ruleset, iptables_restore, nft};
 use imbl::{OrdMap, OrdSet};
 use kube_api::{EndpointSlice, IpFamily, NamespacedName, Service};
 use std::collections::BTreeSet;
@@ -29,6 +30,66 @@ pub struct HealthCheck {
     pub port: u16,
     /// Ready endpoints on this node; terminating ones count as none.
     pub local_endpoints: usize,
+}
+
+/// The kind of rules that a kube-proxy writes (`mode` in its configuration).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// iptables.
+    #[default]
+    Iptables,
+    /// nftables.
+    Nftables,
+}
+
+/// A node's rules, of the kind that its kube-proxy writes.
+#[derive(Clone, Debug)]
+pub enum Rules {
+    /// iptables.
+    Iptables(Arc<Ruleset>),
+    /// nftables.
+    Nftables(Arc<nft::Table>),
+}
+
+impl Rules {
+    fn none(mode: Mode) -> Rules {
+        match mode {
+            Mode::Iptables => Rules::Iptables(Arc::default()),
+            Mode::Nftables => Rules::Nftables(Arc::default()),
+        }
+    }
+    /// Puts them into a kernel, in place of those that it has.
+    pub fn load(&self, kernel: &mut Kernel) {
+        match self {
+            Rules::Iptables(rules) => kernel.load(rules.clone()),
+            Rules::Nftables(table) => kernel.load_nft(table.clone()),
+        }
+    }
+    /// The text that `iptables-restore` or `nft -f` reads.
+    pub fn text(&self) -> String {
+        match self {
+            Rules::Iptables(rules) => iptables_restore(rules),
+            Rules::Nftables(table) => nft::nft_script(table),
+        }
+    }
+    fn remove(&mut self, key: &Arc<str>) {
+        match self {
+            Rules::Iptables(rules) => Arc::make_mut(rules).set_segment(key, None),
+            Rules::Nftables(table) => Arc::make_mut(table).set_segment(key, None),
+        }
+    }
+}
+
+/// What the rules of a service port depend on besides the port and its endpoints.
+pub(crate) struct Context<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) family: IpFamily,
+    /// The node's first InternalIP of the family.
+    pub(crate) node_ip: Option<IpAddr>,
+    /// Above 1000 endpoints in all: iptables rules of endpoints without comments.
+    pub(crate) large_cluster: bool,
+    /// The first origin id to give out.
+    pub(crate) first_origin: u32,
 }
 
 /// What is counted of a port's endpoints.
@@ -78,7 +139,7 @@ pub struct Proxier {
     large_cluster: bool,
     has_synced: bool,
     origins: Origins,
-    rules: Arc<Ruleset>,
+    rules: Rules,
 }
 
 impl Proxier {
@@ -98,7 +159,26 @@ impl Proxier {
             large_cluster: false,
             has_synced: false,
             origins: Origins::default(),
-            rules: Arc::default(),
+            rules: Rules::none(Mode::default()),
+        }
+    }
+    /// The same kube-proxy started again in this mode: it knows what it knew, and has written nothing yet.
+    pub fn in_mode(mut self, mode: Mode) -> Proxier {
+        self.rules = Rules::none(mode);
+        self.synced = OrdMap::new();
+        self.synced_ports = OrdMap::new();
+        self.known_endpoints = 0;
+        self.large_cluster = false;
+        self.has_synced = false;
+        self.origins = Origins::default();
+        self.dirty = self.services.keys().cloned().collect();
+        self
+    }
+    /// The kind of rules that it writes.
+    pub const fn mode(&self) -> Mode {
+        match self.rules {
+            Rules::Iptables(_) => Mode::Iptables,
+            Rules::Nftables(_) => Mode::Nftables,
         }
     }
     /// Its configuration.
@@ -162,14 +242,32 @@ impl Proxier {
     pub fn pending(&self) -> bool {
         !self.dirty.is_empty() || !self.has_synced
     }
-    /// Writes the rules. They are those of a full sync, but only what changed is computed.
+    /// Writes the rules. They are those of a full sync, but only what changed is computed. Empty in another mode than
+    /// iptables: see [`Proxier::sync_rules`].
     pub fn sync(&mut self) -> Arc<Ruleset> {
+        self.sync_rules();
+        self.ruleset()
+    }
+    /// Writes the rules, whatever their kind. They are those of a full sync, but only what changed is computed.
+    pub fn sync_rules(&mut self) -> Rules {
         if !self.pending() {
             return self.rules.clone();
         }
         if !self.has_synced {
-            let base = Arc::new(iptables::base(&self.settings, &self.node, self.family));
-            Arc::make_mut(&mut self.rules).set_base(base);
+            let (settings, node, family, node_ip) = (&self.settings, &self.node, self.family, self.node_ip());
+            match &mut self.rules {
+                Rules::Iptables(rules) => {
+                    Arc::make_mut(rules).set_base(Arc::new(iptables::base(settings, node, family)));
+                }
+                Rules::Nftables(table) => {
+                    let base = Arc::new(nftables::base(settings, node, family, node_ip));
+                    if table.base().chains.is_empty() {
+                        *table = Arc::new(nft::Table::new(nftables::table_family(family), base));
+                    } else {
+                        Arc::make_mut(table).set_base(base);
+                    }
+                }
+            }
             self.has_synced = true;
         }
         let dirty = std::mem::take(&mut self.dirty);
@@ -182,7 +280,7 @@ impl Proxier {
             endpoints.push((service, map));
         }
         let large = self.known_endpoints > LARGE_CLUSTER_ENDPOINTS_THRESHOLD;
-        if large != self.large_cluster {
+        if large != self.large_cluster && self.mode() == Mode::Iptables {
             self.large_cluster = large;
             let written: Vec<_> = self.synced.iter().map(|(k, s)| (k.clone(), s.clone())).collect();
             for (key, synced) in written {
@@ -206,8 +304,15 @@ impl Proxier {
         self.rules.clone()
     }
     /// The rules after the last sync.
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+    /// The iptables rules after the last sync.
     pub fn ruleset(&self) -> Arc<Ruleset> {
-        self.rules.clone()
+        match &self.rules {
+            Rules::Iptables(rules) => rules.clone(),
+            Rules::Nftables(_) => Arc::default(),
+        }
     }
     /// Where a rule of the last sync comes from.
     pub fn origin(&self, id: OriginId) -> Option<Origin> {
@@ -254,7 +359,7 @@ impl Proxier {
                 self.known_endpoints -= synced.counts.known;
                 self.origins.remove(synced.first_origin);
             }
-            Arc::make_mut(&mut self.rules).set_segment(key, None);
+            self.rules.remove(key);
         }
         if now.is_empty() {
             self.synced_ports.remove(service);
@@ -277,13 +382,23 @@ impl Proxier {
             large_cluster: self.large_cluster,
             first_origin: self.origins.next(),
         };
-        let (segment, piece) = iptables::write_service_port(&info, &endpoints, &context);
+        let piece = match &mut self.rules {
+            Rules::Iptables(rules) => {
+                let (segment, piece) = iptables::write_service_port(&info, &endpoints, &context);
+                Arc::make_mut(rules).set_segment(key, Some(Arc::new(segment)));
+                piece
+            }
+            Rules::Nftables(table) => {
+                let (segment, piece) = nftables::write_service_port(&info, &endpoints, &context);
+                Arc::make_mut(table).set_segment(key, Some(Arc::new(segment)));
+                piece
+            }
+        };
         if let Some(old) = self.synced.get(key) {
             self.origins.remove(old.first_origin);
         }
         let first_origin = self.origins.next();
         self.origins.add(piece);
-        Arc::make_mut(&mut self.rules).set_segment(key, Some(Arc::new(segment)));
         self.synced.insert(key.clone(), Arc::new(Synced { info, endpoints, counts, first_origin }));
     }
 }

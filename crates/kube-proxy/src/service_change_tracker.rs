@@ -1,7 +1,7 @@
 //! What kube-proxy reads from Services (`pkg/proxy/servicechangetracker.go`, `serviceport.go`).
 
 use crate::Settings;
-use datapath::Cidr;
+use datapath::{Cidr, L4};
 use kube_api::{
     ANNOTATION_TOPOLOGY_AWARE_HINTS, ANNOTATION_TOPOLOGY_MODE, IpFamily, LABEL_HEADLESS, LABEL_SERVICE_PROXY_NAME,
     NamespacedName, Protocol, Service, ServiceType, SessionAffinity, TrafficPolicy, Uid,
@@ -30,6 +30,13 @@ impl ServicePortName {
     pub fn key(&self) -> Arc<str> {
         let ServicePortName { service, port, protocol } = self;
         format!("{}\0{}\0{port}\0{protocol}", service.namespace, service.name).into()
+    }
+    pub(crate) const fn l4(&self) -> L4 {
+        match self.protocol {
+            Protocol::Tcp => L4::Tcp,
+            Protocol::Udp => L4::Udp,
+            Protocol::Sctp => L4::Sctp,
+        }
     }
 }
 

@@ -28,6 +28,38 @@ pub struct Categorized {
     pub has_any: bool,
 }
 
+/// What the rules of a service port follow from, whatever the kind of rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// Whether there is a usable endpoint anywhere.
+    pub(crate) has_endpoints: bool,
+    /// Whether traffic to the cluster IP has endpoints here.
+    pub(crate) has_internal: bool,
+    /// Whether traffic from outside has endpoints here.
+    pub(crate) has_external: bool,
+    /// Whether there is a chain for policy `Cluster`.
+    pub(crate) uses_cluster: bool,
+    /// Whether there is a chain for policy `Local`.
+    pub(crate) uses_local: bool,
+    /// Whether there is a chain for traffic from outside: also without endpoints for it, because traffic of this
+    /// node's own Pods and processes goes to endpoints anywhere.
+    pub(crate) uses_external: bool,
+}
+
+impl Reach {
+    pub(crate) fn of(info: &ServicePortInfo, endpoints: &Categorized) -> Reach {
+        let has_endpoints = endpoints.has_any;
+        Reach {
+            has_endpoints,
+            has_internal: has_endpoints && !(info.internal_policy_local && endpoints.local.is_empty()),
+            has_external: has_endpoints && !(info.external_policy_local && endpoints.local.is_empty()),
+            uses_cluster: !endpoints.cluster.is_empty() && info.uses_cluster_endpoints(),
+            uses_local: !endpoints.local.is_empty() && info.uses_local_endpoints(),
+            uses_external: has_endpoints && info.externally_accessible(),
+        }
+    }
+}
+
 /// `CategorizeEndpoints`. Endpoints come sorted and stay so.
 pub fn categorize_endpoints(
     endpoints: &[EndpointInfo],

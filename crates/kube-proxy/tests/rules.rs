@@ -4,6 +4,7 @@
 mod common;
 
 use kube_api::IpFamily;
+use kube_proxy::{Mode, Rules};
 use std::path::Path;
 
 fn difference(want: &str, seen: &str) -> String {
@@ -14,28 +15,36 @@ fn difference(want: &str, seen: &str) -> String {
     }
 }
 
-fn family(file: &Path) -> Option<IpFamily> {
+fn kind(file: &Path) -> Option<(Mode, IpFamily)> {
     match file.extension()?.to_str()? {
-        "iptables" => Some(IpFamily::V4),
-        "iptables6" => Some(IpFamily::V6),
+        "iptables" => Some((Mode::Iptables, IpFamily::V4)),
+        "iptables6" => Some((Mode::Iptables, IpFamily::V6)),
+        "nft" => Some((Mode::Nftables, IpFamily::V4)),
+        "nft6" => Some((Mode::Nftables, IpFamily::V6)),
         _ => None,
     }
 }
 
-#[test]
-fn rules_are_those_that_kube_proxy_writes() {
+fn is_closed(rules: &Rules) -> bool {
+    match rules {
+        Rules::Iptables(rules) => rules.is_closed(),
+        Rules::Nftables(table) => table.is_closed(),
+    }
+}
+
+fn compare_all(wanted: Mode) {
     let (mut checked, mut failures) = (0, Vec::new());
     for case in common::cases() {
         let (objects, settings) = common::read(&case);
         let mut files: Vec<_> = std::fs::read_dir(&case).unwrap().map(|e| e.unwrap().path()).collect();
         files.sort();
         for file in files {
-            let Some(family) = family(&file) else { continue };
+            let Some((_, family)) = kind(&file).filter(|(mode, _)| *mode == wanted) else { continue };
             let node = file.file_stem().unwrap().to_str().unwrap();
-            let mut proxier = kube_proxy::proxier_of(&objects, node, settings.clone(), family).unwrap();
-            let rules = proxier.sync();
-            assert!(rules.is_closed());
-            let seen = datapath::iptables_restore(&rules);
+            let proxier = kube_proxy::proxier_of(&objects, node, settings.clone(), family).unwrap();
+            let rules = proxier.in_mode(wanted).sync_rules();
+            assert!(is_closed(&rules));
+            let seen = rules.text();
             let want = std::fs::read_to_string(&file).unwrap();
             checked += 1;
             if seen != want {
@@ -45,4 +54,14 @@ fn rules_are_those_that_kube_proxy_writes() {
     }
     assert!(failures.is_empty(), "{} of {checked} differ\n{}", failures.len(), failures.join("\n"));
     assert_eq!(checked, 189);
+}
+
+#[test]
+fn iptables_rules_are_those_that_kube_proxy_writes() {
+    compare_all(Mode::Iptables);
+}
+
+#[test]
+fn nftables_objects_are_those_that_kube_proxy_writes() {
+    compare_all(Mode::Nftables);
 }

@@ -1,5 +1,6 @@
 //! Chains and rules that are there without any Service.
 
+use crate::node_port_addresses::NodePortAddresses;
 use crate::{NodeContext, Settings};
 use datapath::{Base, ChainRef, Cidr, CtStates, Hook, Match, Net, OriginId, Placed, Rule, SharedChain, Table, Target};
 use kube_api::IpFamily;
@@ -34,33 +35,6 @@ const V6_LOOPBACK: Cidr = match Cidr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 128) 
     Some(cidr) => cidr,
     None => unreachable!(),
 };
-
-/// `nodePortAddresses` of one family (`pkg/proxy/util/nodeport_addresses.go`).
-struct NodePortAddresses {
-    match_all: bool,
-    cidrs: Vec<Cidr>,
-}
-
-impl NodePortAddresses {
-    fn new(settings: &Settings, family: IpFamily) -> NodePortAddresses {
-        let parsed = settings.node_port_addresses.iter().filter_map(|t| t.parse::<Cidr>().ok());
-        let cidrs: Vec<Cidr> = parsed.filter(|c| IpFamily::of(c.addr()) == family).collect();
-        NodePortAddresses { match_all: cidrs.is_empty() || cidrs.iter().any(|c| c.prefix_len() == 0), cidrs }
-    }
-    fn contains_ipv4_loopback(&self) -> bool {
-        let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        self.match_all || self.cidrs.iter().any(|c| c.contains(localhost) || c.addr().is_loopback())
-    }
-    /// The node's addresses that are chosen, in order of their text; upstream's order is random.
-    fn node_ips(&self, node: &NodeContext) -> Vec<IpAddr> {
-        let lo = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        let all = lo.iter().chain(&node.addresses);
-        let mut ips: Vec<IpAddr> = all.copied().filter(|ip| self.cidrs.iter().any(|c| c.contains(*ip))).collect();
-        ips.sort_by_cached_key(IpAddr::to_string);
-        ips.dedup();
-        ips
-    }
-}
 
 fn comment(text: &str) -> Match {
     Match::Comment(text.into())
@@ -137,7 +111,7 @@ fn jumps(list: &mut Vec<Placed>, localhost_node_ports: bool) {
 /// Chains and rules that are there without any Service.
 pub fn base(settings: &Settings, node: &NodeContext, family: IpFamily) -> Base {
     let v4 = family == IpFamily::V4;
-    let addresses = NodePortAddresses::new(settings, family);
+    let addresses = NodePortAddresses::new(settings, family, None);
     let localhost_node_ports = v4 && settings.localhost_node_ports && addresses.contains_ipv4_loopback();
     let mark = settings.masquerade_mark();
     let marked = |not| Match::Mark { value: mark, mask: mark, not };

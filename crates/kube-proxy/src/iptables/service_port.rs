@@ -2,27 +2,14 @@
 
 use super::base::at;
 use super::chains::{ChainKind, endpoint_chain_name, service_chain_name};
-use crate::Settings;
 use crate::endpoints_change_tracker::EndpointInfo;
-use crate::origin::{Field, Piece};
+use crate::origin::{Field, Fields, Piece};
+use crate::proxier::Context;
 use crate::service_change_tracker::ServicePortInfo;
-use crate::topology::Categorized;
+use crate::topology::{Categorized, Reach};
 use datapath::{ChainRef, Cidr, L4, Match, Net, OriginId, OwnChain, Placed, Probability, Rule, Segment, Table, Target};
-use kube_api::{IpFamily, Protocol};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-
-/// What the rules of a service port depend on besides the port and its endpoints.
-pub(crate) struct Context<'a> {
-    pub(crate) settings: &'a Settings,
-    pub(crate) family: IpFamily,
-    /// The node's first InternalIP of the family.
-    pub(crate) node_ip: Option<IpAddr>,
-    /// Above 1000 endpoints in all: rules of endpoints without comments.
-    pub(crate) large_cluster: bool,
-    /// The first origin id to give out.
-    pub(crate) first_origin: u32,
-}
 
 /// Rules and origins while they are written.
 struct Writer<'a> {
@@ -34,7 +21,7 @@ struct Writer<'a> {
     l4: L4,
     chains: Vec<OwnChain>,
     rules: Vec<Placed>,
-    fields: Vec<(Field, Option<SocketAddr>)>,
+    fields: Fields,
 }
 
 const fn shared(chain: u16) -> ChainRef {
@@ -60,14 +47,7 @@ impl Writer<'_> {
         self.declare(service_chain_name(kind, &self.name, self.l4.name()))
     }
     fn origin(&mut self, field: Field, endpoint: Option<SocketAddr>) -> OriginId {
-        let at = match self.fields.iter().rposition(|f| *f == (field, endpoint)) {
-            Some(at) => at,
-            None => {
-                self.fields.push((field, endpoint));
-                self.fields.len() - 1
-            }
-        };
-        OriginId(self.context.first_origin + at as u32)
+        self.fields.id(field, endpoint)
     }
     fn write(&mut self, chain: ChainRef, field: Field, matches: impl Into<Box<[Match]>>, target: Target) {
         let origin = self.origin(field, None);
@@ -93,11 +73,7 @@ pub(crate) fn write_service_port(
     endpoints: &Categorized,
     context: &Context<'_>,
 ) -> (Segment, Piece) {
-    let l4 = match info.name.protocol {
-        Protocol::Tcp => L4::Tcp,
-        Protocol::Udp => L4::Udp,
-        Protocol::Sctp => L4::Sctp,
-    };
+    let l4 = info.name.l4();
     let name = info.name.to_string();
     let mut w = Writer {
         info,
@@ -107,24 +83,18 @@ pub(crate) fn write_service_port(
         l4,
         chains: Vec::new(),
         rules: Vec::new(),
-        fields: Vec::new(),
+        fields: Fields::new(context.first_origin),
     };
     write(&mut w, endpoints);
-    let piece =
-        Piece { service: info.name.service.clone(), uid: info.uid, port: info.name.port.clone(), fields: w.fields };
-    (Segment::new(w.chains, w.rules), piece)
+    (Segment::new(w.chains, w.rules), w.fields.into_piece(info))
 }
 
 fn write(w: &mut Writer<'_>, endpoints: &Categorized) {
     let info = w.info;
-    let has_endpoints = endpoints.has_any;
-    let has_internal = has_endpoints && !(info.internal_policy_local && endpoints.local.is_empty());
-    let has_external = has_endpoints && !(info.external_policy_local && endpoints.local.is_empty());
+    let reach = Reach::of(info, endpoints);
+    let Reach { has_endpoints, has_internal, has_external, uses_cluster, uses_local, uses_external } = reach;
 
     // Upstream works with the names of chains whether they get rules or not; here they are declared first.
-    let uses_cluster = !endpoints.cluster.is_empty() && info.uses_cluster_endpoints();
-    let uses_local = !endpoints.local.is_empty() && info.uses_local_endpoints();
-    let uses_external = has_endpoints && info.externally_accessible();
     let uses_firewall = has_endpoints && !info.load_balancer_vips.is_empty() && !info.source_ranges.is_empty();
     let external = uses_external.then(|| w.declare_kind(ChainKind::External));
     let firewall = uses_firewall.then(|| w.declare_kind(ChainKind::Firewall));
