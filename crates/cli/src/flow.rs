@@ -148,15 +148,15 @@ impl Stack {
         node: &str,
         family: IpFamily,
     ) -> Result<Stack, Failure> {
-        if mode != Mode::Iptables {
-            return Err(Failure::Invalid("not simulated yet by this version".into()));
-        }
+        let mode = mode.simulated()?;
         let invalid = |e: kube_proxy::UnknownNode| Failure::Invalid(e.to_string());
-        let mut proxier = proxier_of(objects, node, settings.clone(), family).map_err(invalid)?;
+        let mut proxier = proxier_of(objects, node, settings.clone(), family).map_err(invalid)?.in_mode(mode);
         let mut addresses = proxier.node().addresses.clone();
         addresses.extend([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
-        let mut kernel = Kernel::new(KernelConfig { addresses, ..KernelConfig::default() });
-        kernel.load(proxier.sync());
+        // kube-proxy sets it in iptables mode, for node ports on 127.0.0.1.
+        let route_localnet = mode == kube_proxy::Mode::Iptables;
+        let mut kernel = Kernel::new(KernelConfig { addresses, route_localnet, ..KernelConfig::default() });
+        proxier.sync_rules().load(&mut kernel);
         Ok(Stack { node: node.into(), objects: objects.clone(), proxier, kernel })
     }
     fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {

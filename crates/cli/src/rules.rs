@@ -54,6 +54,17 @@ pub enum Mode {
     Ipvs,
 }
 
+impl Mode {
+    /// The mode of the simulated kube-proxy.
+    pub fn simulated(self) -> Result<kube_proxy::Mode, Failure> {
+        match self {
+            Mode::Iptables => Ok(kube_proxy::Mode::Iptables),
+            Mode::Nftables => Ok(kube_proxy::Mode::Nftables),
+            Mode::Ipvs => Err(Failure::Invalid("ipvs: not simulated yet by this version".into())),
+        }
+    }
+}
+
 impl FromStr for Mode {
     type Err = Failure;
     fn from_str(text: &str) -> Result<Mode, Failure> {
@@ -171,11 +182,9 @@ pub fn render(
     family: IpFamily,
     settings: Arc<Settings>,
 ) -> Result<String, Failure> {
-    if mode != Mode::Iptables {
-        return Err(Failure::Invalid("not simulated yet by this version".into()));
-    }
-    let mut proxier = proxier_of(objects, node, settings, family).map_err(|e| Failure::Invalid(e.to_string()))?;
-    Ok(datapath::iptables_restore(&proxier.sync()))
+    let mode = mode.simulated()?;
+    let proxier = proxier_of(objects, node, settings, family).map_err(|e| Failure::Invalid(e.to_string()))?;
+    Ok(proxier.in_mode(mode).sync_rules().text())
 }
 
 /// The objects of all files, and the settings.

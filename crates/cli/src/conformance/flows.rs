@@ -6,6 +6,7 @@ use crate::flow::{Answer, Kind, Masquerade, Stack, destination};
 use crate::rules::{self, Mode};
 use datapath::L4;
 use kube_api::IpFamily;
+use lesson::binomial_interval;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -62,10 +63,16 @@ impl Row {
     }
 }
 
-/// How far a share measured on `n` connections may be from the computed one: five standard deviations, and the
-/// rounding of the record.
-fn tolerance(share: f64, n: u32) -> f64 {
-    5.0 * (share * (1.0 - share) / f64::from(n.max(1))).sqrt() + 0.001
+/// How likely it is that chance alone takes a measured share for a wrong one. There are tens of thousands of them.
+const ALPHA: f64 = 1e-9;
+
+/// Whether `n` connections can have met an endpoint in this share, if each meets it with probability `share`.
+fn is_possible(share: f64, measured: f64, n: u32) -> bool {
+    let (least, most) = binomial_interval(u64::from(n), share.clamp(0.0, 1.0), ALPHA);
+    // The record is rounded to three digits.
+    let n = f64::from(n);
+    let half = 0.000_501;
+    (measured + half) * n >= least as f64 && (measured - half) * n <= most as f64
 }
 
 /// Holds an answer to what was measured.
@@ -81,7 +88,7 @@ fn compare(want: &Measured, affinity: bool, seen: &Answer) -> Result<(), String>
     // With affinity the connections of one source are not independent; only who was met counts.
     for (endpoint, share) in endpoints.iter().filter(|_| !affinity) {
         let measured = want.endpoints.get(endpoint).copied().unwrap_or(0.0);
-        if (measured - share).abs() > tolerance(*share, want.n.unwrap_or(1)) {
+        if !is_possible(*share, measured, want.n.unwrap_or(0)) {
             return Err(format!("share of {endpoint}: expected {measured}, seen {share}"));
         }
     }
@@ -129,15 +136,15 @@ pub fn run(files: &[PathBuf], report: &mut Report) {
         let (scenario, rows) = match scenario(dir).and_then(|s| Ok((s, rows(file)?))) {
             Ok(both) => both,
             Err(why) => {
-                report.case("flows-iptables", &name, Err(why));
+                report.case("flows-iptables", &name, Err(why.clone()));
+                report.case("flows-nftables", &name, Err(why));
                 continue;
             }
         };
         for row in &rows {
             let case = format!("{name}: {} {} {} -> {}", row.node, row.from, row.from_ip, row.to);
             report.case("flows-iptables", &case, check(&scenario, row, Mode::Iptables, &row.iptables));
-            report.skip("flows-nftables", "not simulated yet by this version");
-            let _ = &row.nftables;
+            report.case("flows-nftables", &case, check(&scenario, row, Mode::Nftables, &row.nftables));
         }
     }
 }
@@ -175,10 +182,12 @@ mod tests {
     }
 
     #[test]
-    fn tolerance_shrinks_with_the_number_of_connections() {
-        assert!(tolerance(0.5, 90) < 0.27 && tolerance(0.5, 90) > 0.26);
-        assert!(tolerance(0.5, 9000) < 0.03);
-        assert_eq!(tolerance(1.0, 90), 0.001);
+    fn tolerance_is_what_chance_allows() {
+        assert!(is_possible(0.5, 0.8, 20) && !is_possible(0.5, 0.8, 200));
+        assert!(is_possible(1.0 / 201.0, 0.035, 200), "7 of 200, where 1 is expected");
+        assert!(!is_possible(1.0 / 201.0, 0.1, 200));
+        assert!(is_possible(1.0, 1.0, 90) && !is_possible(1.0, 0.989, 90));
+        assert!(is_possible(1.0 / 3.0, 0.333, 1500) && !is_possible(1.0 / 3.0, 0.25, 1500));
     }
 
     #[test]
