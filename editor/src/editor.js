@@ -24,6 +24,20 @@ const fromPage = Annotation.define();
 /** Highlighting for texts of a size that can be parsed while typing. */
 const languageFor = (length) => (length > PLAIN_OVER ? [] : [yaml(), highlighting]);
 
+/**
+ * Typing over a selection. Left to itself, Chromium replaces coloured text with a <span style=...> that keeps its look,
+ * which the Content-Security-Policy refuses; so the editor does it itself, in one step that can be undone.
+ */
+const typeOver = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    if (event.inputType !== "insertText" || event.isComposing || event.data == null) return false;
+    if (view.state.selection.ranges.every((range) => range.empty)) return false;
+    event.preventDefault();
+    view.dispatch(view.state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
+    return true;
+  },
+});
+
 export function create(parent, { text = "", label = "YAML", dark = false, phrases = {}, onChange, onApply } = {}) {
   const root = parent.shadowRoot ?? parent.attachShadow({ mode: "open" });
   root.replaceChildren();
@@ -55,10 +69,10 @@ export function create(parent, { text = "", label = "YAML", dark = false, phrase
         EditorState.allowMultipleSelections.of(true),
         EditorState.tabSize.of(2), indentUnit.of("  "), indentOnInput(),
         bracketMatching(), highlightSelectionMatches(), search({ top: true }),
-        diagnostics, theme, EditorView.darkTheme.of(dark),
+        typeOver, diagnostics, theme, EditorView.darkTheme.of(dark),
         language.of(languageFor(text.length)),
         words.of(EditorState.phrases.of(phrases)),
-        EditorView.contentAttributes.of({ "aria-label": label }),
+        EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }), // tabindex: for those who look for it rather than try
         // A paste can make the text large, an undo small again.
         EditorState.transactionExtender.of((tr) => {
           if (!tr.docChanged) return null;
