@@ -94,6 +94,7 @@ fn one_match() -> impl Strategy<Value = Match> {
         2 => (0u8..5, any::<bool>()).prop_map(|(n, not)| Match::Source { net: Net::Host(ip(n)), not }),
         1 => (0u8..5, 0u8..5).prop_map(|(a, b)| Match::SourceNotIn([ip(a).into(), ip(b).into()].into())),
         1 => Just(Match::DestinationInSet(SetRef::Shared(0))),
+        1 => (0u8..5, 0u8..5).prop_map(|(a, b)| Match::DestinationIn([ip(a).into(), ip(b).into()].into())),
         2 => Just(Match::SourceInSet(SetRef::Own(0))),
         1 => Just(Match::SourceLocal),
         1 => Just(Match::CtState(CtStates::NEW)),

@@ -51,6 +51,10 @@ pub struct Settings {
     /// `nf_conntrack_tcp_be_liberal`: no rule that drops INVALID packets.
     #[serde(skip)]
     pub conntrack_tcp_be_liberal: bool,
+    /// The ranges of ClusterIPs, where kube-proxy is told them (it watches ServiceCIDR objects where there are any).
+    /// In nftables mode an address in there that no Service has is dropped.
+    #[serde(skip)]
+    pub service_cidrs: Vec<Cidr>,
     /// Release whose behaviour is simulated.
     #[serde(skip)]
     pub release: Release,
@@ -69,6 +73,7 @@ impl Default for Settings {
             no_local_detector: false,
             feature_gates: FeatureGates::default(),
             conntrack_tcp_be_liberal: false,
+            service_cidrs: Vec::new(),
             release: Release::default(),
         }
     }

@@ -185,6 +185,8 @@ pub enum Match {
         /// `!=`.
         not: bool,
     },
+    /// `ip daddr { ... }`.
+    DestinationIn(Box<[Net]>),
     /// `ip daddr @set`.
     DestinationInSet(SetRef),
     /// `meta l4proto`.

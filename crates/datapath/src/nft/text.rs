@@ -48,6 +48,11 @@ impl<'a> Writer<'a> {
             }
             Match::SourceInSet(set) => write!(self.out, "{ip} saddr @{}", self.set(segment, *set)),
             Match::Destination { net, not } => write!(self.out, "{ip} daddr {}{net}", ne(*not)),
+            Match::DestinationIn(nets) => {
+                // kube-proxy writes this list without spaces.
+                let nets: Vec<String> = nets.iter().map(ToString::to_string).collect();
+                write!(self.out, "{ip} daddr {{ {} }}", nets.join(","))
+            }
             Match::DestinationInSet(set) => write!(self.out, "{ip} daddr @{}", self.set(segment, *set)),
             Match::Proto(proto) => write!(self.out, "meta l4proto {proto}"),
             Match::DestinationPort(proto, port) => write!(self.out, "{proto} dport {port}"),

@@ -114,6 +114,7 @@ impl<'a> Walk<'a> {
             Match::SourceNotIn(nets) => !nets.iter().any(|net| net.contains(src)),
             Match::SourceInSet(set) => in_set(*set, src),
             Match::Destination { net, not } => net.contains(dst) != *not,
+            Match::DestinationIn(nets) => nets.iter().any(|net| net.contains(dst)),
             Match::DestinationInSet(set) => in_set(*set, dst),
             Match::Proto(proto) => flow.proto == *proto,
             Match::DestinationPort(proto, port) => flow.proto == *proto && flow.dst.port() == *port,

@@ -164,6 +164,13 @@ pub fn base(settings: &Settings, node: &NodeContext, family: IpFamily, node_ip: 
         (chosen.clone(), chosen)
     };
 
+    let service_cidrs = settings.service_cidrs.iter().filter(|c| IpFamily::of(c.addr()) == family);
+    let service_cidrs: Box<[Net]> = service_cidrs.map(|c| Net::Cidr(*c)).collect();
+    let unallocated = (!service_cidrs.is_empty()).then(|| Rule {
+        comment: Some("Drop traffic to unallocated ClusterIPs".into()),
+        ..rule(at::CLUSTER_IPS_CHECK, [Match::DestinationIn(service_cidrs)], Statement::Verdict(Verdict::Drop))
+    });
+
     let mut rules = jumps();
     rules.extend([
         rule(at::MARK_FOR_MASQUERADE, [], Statement::MarkOr(mark)),
@@ -181,6 +188,7 @@ pub fn base(settings: &Settings, node: &NodeContext, family: IpFamily, node_ip: 
         rule(at::SERVICES, [], Statement::Lookup(at::SERVICE_IPS)),
         rule(at::SERVICES, served, Statement::Lookup(at::SERVICE_NODEPORTS)),
     ]);
+    rules.extend(unallocated);
     Base {
         name: "kube-proxy".into(),
         comment: Some("rules for kube-proxy".into()),
