@@ -1,6 +1,8 @@
 //! `servicelab conformance DIR`: every case below a folder, held to what the real thing did.
 
+mod behaviour;
 mod flows;
+mod packetflow;
 mod proxy;
 mod validation;
 
@@ -12,7 +14,7 @@ use std::path::{Path, PathBuf};
 type Suite = fn(&[PathBuf], &mut Report);
 
 /// The suites. A new one is added here.
-const SUITES: &[Suite] = &[proxy::run, flows::run, validation::run];
+const SUITES: &[Suite] = &[proxy::run, flows::run, validation::run, behaviour::run];
 
 /// How the cases went.
 #[derive(Debug, Default)]
