@@ -93,23 +93,23 @@ fn Solution(session: Session, task: TaskView, solved: Memo<bool>) -> impl IntoVi
     let solution = StoredValue::new(solution);
     let words = StoredValue::new(solution_html);
     let id = StoredValue::new(id);
+    // Compared with the text as it was when the solution was opened: what one reads doesn't change meanwhile.
     let body = move || {
         if !open.get() {
             return None;
         }
-        session.editor.version.track();
         let yaml = solution.get_value().map(|yaml| {
-            let rows = diff::lines(&session.editor.text(), &yaml);
-            let same = rows.iter().all(|(sign, _)| *sign == ' ');
-            let fill = yaml.clone();
+            let rows = diff::lines(&untrack(|| session.editor.text()), &yaml);
+            let shown = if rows.is_empty() {
+                view! { <p class="note">{t("solution-same")}</p> }.into_any()
+            } else {
+                let rows = diff::view(&rows);
+                view! { <pre class="diff scrolls" tabindex="0" aria-label=t("solution-diff")>{rows}</pre> }.into_any()
+            };
             view! {
-                {(!same).then(|| {
-                    let rows = diff::view(&rows).into_any();
-                    view! { <pre class="diff scrolls" tabindex="0" aria-label=t("solution-diff")>{rows}</pre> }
-                })}
-                {same.then(|| view! { <p class="note">{t("solution-same")}</p> })}
+                {shown}
                 <div class="row">
-                    <button class="btn btn-sm" disabled=same on:click=move |_| session.put(&fill)>{t("solution-put")}</button>
+                    <button class="btn btn-sm" on:click=move |_| session.put(&yaml)>{t("solution-put")}</button>
                 </div>
             }
         });

@@ -35,7 +35,7 @@ pub fn start() {
                     lesson_pane::adopt(session, &lesson);
                     session.lesson_read(lesson);
                 };
-                drop(owner.map(|o| o.with(parts)));
+                let _ = owner.map(|o| o.with(parts));
             }
             Err(mistakes) => lesson_pane::show_mistakes(&folder, &mistakes),
         }

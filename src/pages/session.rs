@@ -119,6 +119,9 @@ impl Session {
             session.say(t("link-opened"));
         }
         session.keep();
+        if lab_hooks() {
+            panic::install_test_hook();
+        }
         session
     }
 
