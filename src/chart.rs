@@ -128,6 +128,10 @@ fn place_labels(mut wanted: Vec<(f64, usize)>, top: f64) -> Vec<(f64, usize)> {
 /// The charts of a cluster.
 #[component]
 pub fn Charts(lab: Lab) -> impl IntoView {
+    // Charts may stand on a page twice, and one of them be hidden: each has a hatch of its own.
+    thread_local!(static NUMBER: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
+    let hatch = NUMBER.with(|n| format!("chart-hatch-{}", n.replace(n.get() + 1)));
+    let fill = StoredValue::new(format!("url(#{hatch})"));
     // Pods that are gone keep the name and hue that they had.
     let known = StoredValue::new(BTreeMap::<Id, (String, u8)>::new());
     let shown: Memo<Data> = Memo::new(move |_| {
@@ -157,12 +161,12 @@ pub fn Charts(lab: Lab) -> impl IntoView {
             <figcaption class="mlabel-h">{t("chart-by-pod")}</figcaption>
             <svg class="metrics-svg" viewBox="0 0 276 234" role="img" aria-label=t("chart-label")>
                 <defs>
-                    <pattern id="chart-hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+                    <pattern id=hatch width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
                         <rect class="hatch-bg" width="5" height="5"/><path class="hatch-l" d="M0 0V5"/>
                     </pattern>
                 </defs>
-                {move || shown.with(|d| plot(d))}
-                {move || shown.with(|d| failures(d))}
+                {move || shown.with(|d| plot(d, &fill.get_value()))}
+                {move || shown.with(|d| failures(d, &fill.get_value()))}
                 <path class="cursor" d=move || format!("M{:.1} 4V216", cursor.get().0)/>
                 <g transform=tag>
                     <rect class="cursor-tag" x="-21" y="0" width="42" height="15" rx="3"/>
@@ -194,7 +198,7 @@ fn grid(most: f64, top: f64, bottom: f64, lines: u32) -> impl IntoView {
 }
 
 /// The stacked bands.
-fn plot(d: &Data) -> AnyView {
+fn plot(d: &Data, hatch: &str) -> AnyView {
     let scale = |v: f64| BOTTOM - (BOTTOM - TOP) * v / d.most;
     let mut below = vec![0.0; d.counts.len()];
     let mut areas = Vec::new();
@@ -221,7 +225,7 @@ fn plot(d: &Data) -> AnyView {
     view! {
         {grid(d.most, TOP, BOTTOM, 2)}
         {areas.into_iter().map(|(hue, path)| view! { <path class=format!("area {hue}") d=path/> }).collect_view()}
-        {fails.map(|path| view! { <path class="fail-area" d=path/> })}
+        {fails.map(|path| view! { <path class="fail-area" fill=hatch.to_owned() d=path/> })}
         <path class="axisline" d=format!("M{LEFT} {}H{RIGHT}", BOTTOM + 0.5)/>
         {labels.into_iter().map(|(y, i)| {
             let (class, text) = match d.bands.get(i) {
@@ -236,7 +240,7 @@ fn plot(d: &Data) -> AnyView {
 }
 
 /// Failures: a bar a second, a pattern a cause.
-fn failures(d: &Data) -> AnyView {
+fn failures(d: &Data, hatch: &str) -> AnyView {
     let scale = |v: f64| (FAIL_BOTTOM - FAIL_TOP) * v / d.most_failed;
     let width = (RIGHT - LEFT) / f64::from(SECONDS);
     let mut bars = Vec::new();
@@ -249,13 +253,13 @@ fn failures(d: &Data) -> AnyView {
             }
             let h = scale(n as f64);
             y -= h;
-            let class = match outcome {
-                Outcome::Refused => "fail-bar is-refused",
-                Outcome::TimedOut => "fail-bar is-timed-out",
-                _ => "fail-bar is-other",
+            let (class, fill) = match outcome {
+                Outcome::Refused => ("fail-bar is-refused", None),
+                Outcome::TimedOut => ("fail-bar is-timed-out", None),
+                _ => ("fail-bar is-other", Some(hatch.to_owned())),
             };
             bars.push(view! {
-                <rect class=class x=format!("{:.1}", x_of(i as f64) + 0.3) y=format!("{y:.1}")
+                <rect class=class fill=fill x=format!("{:.1}", x_of(i as f64) + 0.3) y=format!("{y:.1}")
                     width=format!("{:.1}", width - 0.6) height=format!("{:.1}", h.max(0.5))/>
             });
         }

@@ -1,7 +1,7 @@
 //! Requests, drawn on a canvas over the picture: all of a frame in a few strokes.
 
 use super::dots::{self, Blot, Phase};
-use super::geometry::{Curve, Form, Geometry, Wire};
+use super::geometry::{Curve, Form, Geometry, Spot, Wire};
 use super::topology::{Thing, Topology};
 use crate::lab::{self, RunView};
 use lab_protocol::{Id, Motion};
@@ -21,7 +21,13 @@ const SPOKES: [(f64, f64); 8] = {
 };
 
 /// A request's way on the stage.
-type Way = (Option<Curve>, Option<Curve>);
+#[derive(Clone, Copy, Default)]
+struct Way {
+    first: Option<Curve>,
+    second: Option<Curve>,
+    /// The Pod isn't on the Service's card.
+    unlisted: bool,
+}
 
 /// Colours of the theme, read once.
 #[derive(Default)]
@@ -40,6 +46,8 @@ pub struct Painter {
     colours: Colours,
     size: (u32, u32),
     ways: BTreeMap<(Id, Option<Id>, u8, Option<Id>), Way>,
+    /// Where Pods stood last, and their hues: requests still go to those that are gone.
+    stood: BTreeMap<Id, (Spot, u8)>,
     blank: bool,
 }
 
@@ -57,7 +65,15 @@ impl Painter {
     pub fn new(canvas: HtmlCanvasElement) -> Option<Painter> {
         let context = canvas.get_context("2d").ok()??.dyn_into::<CanvasRenderingContext2d>().ok()?;
         let colours = Colours::default();
-        Some(Painter { canvas, context, colours, size: (0, 0), ways: BTreeMap::new(), blank: true })
+        Some(Painter {
+            canvas,
+            context,
+            colours,
+            size: (0, 0),
+            ways: BTreeMap::new(),
+            stood: BTreeMap::new(),
+            blank: true,
+        })
     }
 
     /// Lines have moved.
@@ -109,10 +125,23 @@ impl Painter {
         self.context.clear_rect(0.0, 0.0, geometry.width, geometry.height);
         self.blank = count == 0;
         let radius = if geometry.form == Form::Tall { 3.0 } else { 3.25 };
-        self.context.set_line_width(1.5);
-        self.dots(&sheet.ink, radius, &self.colours.ink, &self.colours.ground);
+        let c = &self.context;
+        // Ink dots stand out from their line by a rim of the ground's colour, under all of them.
+        c.set_line_width(3.0);
+        if self.dots(&sheet.ink, radius - 0.5) {
+            c.set_stroke_style_str(&self.colours.ground);
+            c.stroke();
+            c.set_fill_style_str(&self.colours.ink);
+            c.fill();
+        }
+        c.set_line_width(1.5);
         for (points, (fill, line)) in sheet.hues.iter().zip(&self.colours.hues) {
-            self.dots(points, radius, fill, line);
+            if self.dots(points, radius) {
+                c.set_fill_style_str(fill);
+                c.fill();
+                c.set_stroke_style_str(line);
+                c.stroke();
+            }
         }
         self.failures(&sheet);
     }
@@ -121,6 +150,13 @@ impl Painter {
         let (at, stretch, speed) = (run.clock.view(), run.clock.stretch(), run.clock.speed);
         let mut sheet = Sheet::default();
         let Some(scene) = run.store.scene(at) else { return sheet };
+        if self.ways.is_empty() {
+            for (id, pod) in scene.pods.iter() {
+                if let Some(spot) = geometry.spots.get(&Thing::Pod(*id)) {
+                    self.stood.insert(*id, (*spot, pod.hue));
+                }
+            }
+        }
         let rate = |client: &Id| scene.clients.get(client).map_or(0.0, |c| c.rate_milli as f64 / 1_000.0);
         let (from, to) = dots::window(at, stretch);
         let timed_out = lab_protocol::Outcome::TimedOut;
@@ -129,27 +165,26 @@ impl Painter {
         for motion in seen.filter(|m| dots::sampled(m, rate(&m.client), speed)) {
             let Some(phase) = dots::phase(motion, at, stretch) else { continue };
             let key = (motion.client, motion.service, motion.port, motion.pod);
-            let way = *self.ways.entry(key).or_insert_with(|| way(motion, geometry, topology));
-            let hue = motion.pod.and_then(|p| scene.pods.get(&p)).map(|p| usize::from(p.hue % 6));
-            put(&mut sheet, phase, way, hue);
+            let way = *self.ways.entry(key).or_insert_with(|| way(motion, geometry, topology, &self.stood));
+            if way.unlisted && matches!(phase, Phase::Second(_)) && lists(run, motion) {
+                // Its way is drawn longer than it is: the rules will have this Pod when it arrives, and don't yet.
+                continue;
+            }
+            let hue = motion.pod.and_then(|p| self.stood.get(&p)).map(|(_, hue)| usize::from(*hue % 6));
+            put(&mut sheet, phase, way, hue, apart(motion.id));
         }
         sheet
     }
 
-    fn dots(&self, points: &[(f64, f64)], radius: f64, fill: &str, line: &str) {
-        if points.is_empty() {
-            return;
-        }
+    /// One path of all dots; false when there are none.
+    fn dots(&self, points: &[(f64, f64)], radius: f64) -> bool {
         let c = &self.context;
         c.begin_path();
         for (x, y) in points {
             c.move_to(x + radius, *y);
             let _ = c.arc(*x, *y, radius, 0.0, TURN);
         }
-        c.set_fill_style_str(fill);
-        c.set_stroke_style_str(line);
-        c.fill();
-        c.stroke();
+        !points.is_empty()
     }
 
     fn failures(&self, sheet: &Sheet) {
@@ -197,11 +232,17 @@ impl Painter {
     }
 }
 
+/// By how much a ring waits further away than another, so that many don't lie on one place.
+fn apart(id: u64) -> f64 {
+    f64::from((id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8) / 256.0 * 0.2
+}
+
 /// Puts one request on the sheet.
-fn put(sheet: &mut Sheet, phase: Phase, (first, second): Way, hue: Option<usize>) {
+fn put(sheet: &mut Sheet, phase: Phase, way: Way, hue: Option<usize>, apart: f64) {
+    let Way { first, second, .. } = way;
     let place = |short: f64| match (second, first) {
         (Some(curve), _) => Some(curve.at(short)),
-        (None, Some(curve)) => Some(curve.at(if short < 0.9 { 0.9 } else { 1.0 })),
+        (None, Some(curve)) => Some(curve.at(if short < 0.9 { short + 0.08 } else { 1.0 })),
         _ => None,
     };
     match phase {
@@ -215,15 +256,16 @@ fn put(sheet: &mut Sheet, phase: Phase, (first, second): Way, hue: Option<usize>
         }
         Phase::Blot(Blot::Unknown, f) => sheet.blots.extend(first.map(|c| (Blot::Unknown, f, c.at(0.0)))),
         Phase::Blot(blot, f) => sheet.blots.extend(place(0.95).map(|p| (blot, f, p))),
-        Phase::Waits => sheet.rings.extend(place(SHORT_OF).map(|p| (0.0, p))),
-        Phase::Fades(f) => sheet.rings.extend(place(SHORT_OF).map(|p| (f, p))),
+        Phase::Waits => sheet.rings.extend(place(SHORT_OF - apart).map(|p| (0.0, p))),
+        Phase::Fades(f) => sheet.rings.extend(place(SHORT_OF - apart).map(|p| (f, p))),
     }
 }
 
 /// A request's way. A Service's row may be gone from the card while requests still go to its Pod: then from the card's edge.
-fn way(motion: &Motion, geometry: &Geometry, topology: &Topology) -> Way {
+fn way(motion: &Motion, geometry: &Geometry, topology: &Topology, stood: &BTreeMap<Id, (Spot, u8)>) -> Way {
     let (target, from) = topology.way(motion.client, motion.service, motion.port, motion.pod);
-    let Some(target) = target else { return (None, None) };
+    let Some(target) = target else { return Way::default() };
+    let unlisted = from.is_none() && motion.pod.is_some() && matches!(target, Thing::Service(_));
     let first = geometry.curves.get(&Wire::In(motion.client, target.clone())).copied().or_else(|| {
         let (a, b) = (geometry.spots.get(&Thing::Client(motion.client))?, geometry.spots.get(&target)?);
         Some(match geometry.form {
@@ -234,12 +276,20 @@ fn way(motion: &Motion, geometry: &Geometry, topology: &Topology) -> Way {
     let second = motion.pod.and_then(|pod| {
         let known = from.and_then(|from| geometry.curves.get(&Wire::Out(from, pod)).copied());
         known.or_else(|| {
-            let (a, b) = (geometry.spots.get(&target)?, geometry.spots.get(&Thing::Pod(pod))?);
+            let last = stood.get(&pod).map(|(spot, _)| spot);
+            let (a, b) = (geometry.spots.get(&target)?, geometry.spots.get(&Thing::Pod(pod)).or(last)?);
             Some(match geometry.form {
                 Form::Tall => Curve::upright((a.x + a.w / 2.0, a.y + a.h), (b.x + b.w / 2.0, b.y + 4.0)),
                 _ => Curve::level((a.x + a.w, a.y + a.h / 2.0), (b.x + 6.0, b.y + b.h / 2.0)),
             })
         })
     });
-    (first, second)
+    Way { first, second, unlisted }
+}
+
+/// Whether the Service's rules have the request's Pod when it arrives (a kept connection goes on without them).
+fn lists(run: &RunView, motion: &Motion) -> bool {
+    let (Some(service), Some(scene)) = (motion.service, run.store.scene(motion.arrives)) else { return false };
+    let Some(view) = scene.services.get(&service) else { return false };
+    view.lists.iter().flat_map(|l| &l.endpoints).any(|e| e.pod == motion.pod)
 }

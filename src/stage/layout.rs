@@ -1,4 +1,4 @@
-//! From the graph to places. Pods keep their slots, so that nothing moves that needn't.
+//! From the graph to places. Pods keep their order on a node, so that nothing moves that needn't.
 
 use super::geometry::{Curve, Form, Geometry, Spot, Wire};
 use super::topology::{Link, Thing, Topology};
@@ -24,7 +24,6 @@ const WIDEST: f64 = 1240.0;
 pub struct Layouter {
     slots: BTreeMap<Id, (String, usize)>,
     room: BTreeMap<String, usize>,
-    width: f64,
 }
 
 struct Plan<'a> {
@@ -41,9 +40,6 @@ impl Layouter {
 
     /// Places everything on a stage of `width`.
     pub fn lay(&mut self, scene: &Scene, topology: &Topology, width: f64) -> Geometry {
-        if (self.width - width).abs() > 0.5 {
-            self.width = width;
-        }
         self.assign(topology);
         let form = Form::of(width);
         let mut plan = Plan { scene, topology, geometry: Geometry { form, width, ..Geometry::default() } };
@@ -55,26 +51,19 @@ impl Layouter {
         plan.geometry
     }
 
-    /// Gives each Pod a slot on its node, the lowest that is free, for its life.
+    /// Gives each Pod a slot on its node, new ones after the others. When one goes, those after it move up.
     fn assign(&mut self, topology: &Topology) {
-        let all: Vec<&Thing> = topology.things().collect();
-        self.slots.retain(|id, (node, _)| {
-            topology.on(&Thing::Pod(*id), Link::Holds).first().is_some_and(|n| **n == Thing::Node(node.clone()))
-        });
-        for thing in all {
+        let old = std::mem::take(&mut self.slots);
+        self.room.clear();
+        for thing in topology.things() {
             let Thing::Node(node) = thing else { continue };
-            for pod in topology.of(thing, Link::Holds) {
-                let Thing::Pod(id) = pod else { continue };
-                if self.slots.contains_key(id) {
-                    continue;
-                }
-                let taken: Vec<usize> = self.slots.values().filter(|(n, _)| n == node).map(|(_, s)| *s).collect();
-                let slot = (0..).find(|s| !taken.contains(s)).unwrap_or(0);
-                self.slots.insert(*id, (node.clone(), slot));
-            }
-            let used = self.slots.values().filter(|(n, _)| n == node).map(|(_, s)| s + 1).max().unwrap_or(0);
-            let room = self.room.entry(node.clone()).or_insert(0);
-            *room = if node.is_empty() { used } else { (*room).max(used) };
+            let held = topology.of(thing, Link::Holds);
+            let mut pods: Vec<Id> =
+                held.iter().filter_map(|t| if let Thing::Pod(id) = t { Some(*id) } else { None }).collect();
+            let before = |id: &Id| old.get(id).filter(|(n, _)| n == node).map_or(usize::MAX, |(_, slot)| *slot);
+            pods.sort_by_key(|id| (before(id), *id));
+            self.room.insert(node.clone(), pods.len());
+            self.slots.extend(pods.into_iter().enumerate().map(|(slot, id)| (id, (node.clone(), slot))));
         }
     }
 }
@@ -145,7 +134,7 @@ impl Plan<'_> {
             _ => 15.0,
         } - if full { 0.0 } else { 4.0 };
         self.geometry.pitch = pitch;
-        let card = |rows: usize| HEAD + 6.0 + rows as f64 * pitch + 8.0;
+        let card = |rows: usize| HEAD + 6.0 + (rows as f64 * pitch).max(if rows == 1 { 42.0 } else { 0.0 }) + 8.0;
         let caption = 30.0;
         let chip_h = 44.0;
         let middle_h =
@@ -398,8 +387,8 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_keeps_its_place_when_another_goes() {
-        let mut scene = sample::scene(1, 3);
+    fn pods_keep_their_places_when_one_of_another_node_goes() {
+        let mut scene = sample::scene(3, 6);
         let (mut topology, mut layouter) = (Topology::default(), Layouter::default());
         topology.follow(&scene);
         let before = layouter.lay(&scene, &topology, 992.0);
@@ -407,8 +396,8 @@ mod tests {
         std::sync::Arc::make_mut(&mut scene.pods).remove(&first);
         topology.follow(&scene);
         let after = layouter.lay(&scene, &topology, 992.0);
-        for pod in scene.pods.keys() {
-            assert_eq!(before.spot(&Thing::Pod(*pod)), after.spot(&Thing::Pod(*pod)));
+        for pod in scene.pods.values().filter(|p| p.node != "node-0") {
+            assert_eq!(before.spot(&Thing::Pod(pod.id)), after.spot(&Thing::Pod(pod.id)));
         }
     }
 }

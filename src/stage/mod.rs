@@ -113,6 +113,7 @@ pub fn Stage(
     }));
     let view_box = NodeRef::<html::Div>::new();
     let canvas = NodeRef::<html::Canvas>::new();
+    let scroll = NodeRef::<html::Div>::new();
     watch_size(view_box, width);
     place(ctx, width, picture.clone());
     paint(ctx, canvas, picture);
@@ -123,15 +124,18 @@ pub fn Stage(
         format!("{height:.0}px")
     };
     view! {
-        <section class="stage" class:stage-bare=bare aria-label=t("stage-cluster")>
+        <section class="stage" class:stage-bare=bare class:is-compact=move || form.get() == Form::Compact
+            class:is-tall=move || form.get() == Form::Tall aria-label=t("stage-cluster")>
             {(!bare).then(|| view! { <head::Head ctx as_table/> })}
             <Notices lab/>
-            <div class="stage-scroll" class:is-hidden=move || as_table.get() tabindex="-1">
-                <div class="stage-view" node_ref=view_box style:height=size on:keydown=move |e| keys(ctx, &e)>
-                    <edges::Picture ctx/>
-                    <canvas class="stage-dots" node_ref=canvas aria-hidden="true"></canvas>
-                    <panel::Panel ctx close=Callback::new(move |()| closed())/>
+            <div class="stage-body" class:is-hidden=move || as_table.get()>
+                <div class="stage-scroll" tabindex="-1" node_ref=scroll>
+                    <div class="stage-view" node_ref=view_box style:height=size on:keydown=move |e| keys(ctx, &e)>
+                        <edges::Picture ctx/>
+                        <canvas class="stage-dots" node_ref=canvas aria-hidden="true"></canvas>
+                    </div>
                 </div>
+                <panel::Panel ctx scroll close=Callback::new(move |()| closed())/>
             </div>
             {(!bare).then(|| view! {
                 <Show when=move || as_table.get()><table::Tables ctx/></Show>
@@ -218,6 +222,10 @@ fn place(ctx: Ctx, width: RwSignal<f64>, picture: Rc<RefCell<Picture>>) {
             }
             p.topology.follow(&scene);
             let next = p.layouter.lay(&scene, &p.topology, wide);
+            let lost = ctx.current.with_untracked(|c| c.as_ref().is_none_or(|c| !next.spots.contains_key(c)));
+            if lost {
+                ctx.current.set(next.spots.keys().find(|t| cards::dom_id(ctx, t).is_some()).cloned());
+            }
             if next == *p.to {
                 return;
             }

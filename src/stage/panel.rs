@@ -196,9 +196,13 @@ fn sheet(scene: &Scene, id: Id) -> Option<Sheet> {
     Some(Sheet { kind: t("stage-client"), title: client.name.clone(), facts, ..Sheet::default() })
 }
 
+fn kind_and_state(sheet: &Sheet) -> String {
+    if sheet.state.is_empty() { sheet.kind.clone() } else { format!("{} · {}", sheet.kind, sheet.state) }
+}
+
 /// The panel beside the thing that was picked.
 #[component]
-pub fn Panel(ctx: Ctx, close: Callback<()>) -> impl IntoView {
+pub fn Panel(ctx: Ctx, scroll: NodeRef<html::Div>, close: Callback<()>) -> impl IntoView {
     let lab = ctx.lab;
     let thing = Memo::new(move |_| {
         let id = lab.focus.get()?;
@@ -214,6 +218,8 @@ pub fn Panel(ctx: Ctx, close: Callback<()>) -> impl IntoView {
     });
     let shown = Memo::new(move |_| content.with(Option::is_some));
     let panel = NodeRef::<html::Div>::new();
+    // By how much it stands higher than its thing, to be seen whole.
+    let raised = RwSignal::new(0.0_f64);
     let close_and_return = move || {
         let back = thing.get_untracked();
         close.run(());
@@ -223,7 +229,11 @@ pub fn Panel(ctx: Ctx, close: Callback<()>) -> impl IntoView {
     };
     Effect::new(move |_| {
         if let Some(element) = panel.get() {
-            let first = element.query_selector("button").ok().flatten();
+            let first = element.query_selector(".deed, button").ok().flatten();
+            let first = element.query_selector(".deed").ok().flatten().or(first);
+            let rect = element.get_bounding_client_rect();
+            let room = window().inner_height().ok().and_then(|h| h.as_f64()).unwrap_or(f64::MAX);
+            raised.set((rect.bottom() + 12.0 - room).clamp(0.0, (rect.top() - 8.0).max(0.0)));
             if let Some(first) = first {
                 let first: web_sys::HtmlElement = wasm_bindgen::JsCast::unchecked_into(first);
                 let _ = first.focus();
@@ -244,6 +254,7 @@ pub fn Panel(ctx: Ctx, close: Callback<()>) -> impl IntoView {
 
     let place = Memo::new(move |_| {
         let thing = thing.get()?;
+        let scrolled = scroll.get_untracked().map_or(0.0, |s| f64::from(s.scroll_top()));
         ctx.geo.with(|g| {
             if g.form == Form::Tall {
                 return None;
@@ -251,11 +262,11 @@ pub fn Panel(ctx: Ctx, close: Callback<()>) -> impl IntoView {
             let spot = g.spot(&thing);
             let after = spot.x + spot.w.min(300.0) + 8.0;
             let x = if after + WIDTH < g.width { after } else { (spot.x - WIDTH - 8.0).max(8.0) };
-            Some((x, (spot.y - 8.0).clamp(4.0, (g.height - 120.0).max(4.0))))
+            Some((x, spot.y - scrolled - 8.0))
         })
     });
     let left = move || place.get().map(|(x, _)| format!("{x:.0}px"));
-    let top = move || place.get().map(|(_, y)| format!("{y:.0}px"));
+    let top = move || place.get().map(|(_, y)| format!("{:.0}px", y - raised.get()));
     let part =
         move |f: fn(&Sheet) -> String| Memo::new(move |_| content.with(|c| c.as_ref().map(f).unwrap_or_default()));
     let glyph = Memo::new(move |_| content.with(|c| c.as_ref().and_then(|s| s.glyph)));
@@ -284,7 +295,7 @@ pub fn Panel(ctx: Ctx, close: Callback<()>) -> impl IntoView {
                             </g>
                         </svg>
                     })}
-                    <p><span class="meta">{part(|s| s.kind.clone())}" "{part(|s| s.state.clone())}</span>
+                    <p><span class="meta">{part(kind_and_state)}</span>
                         <b class="mono">{part(|s| s.title.clone())}</b></p>
                     <button class="btn btn-icon btn-sm" aria-label=t("stage-close") on:click=move |_| close_and_return()>
                         <svg class="ic" width="14" height="14" viewBox="0 0 16 16" aria-hidden="true"><path d="M4 4l8 8M12 4l-8 8"/></svg>

@@ -73,7 +73,7 @@ pub fn ServiceCard(ctx: Ctx, id: Id) -> impl IntoView {
                 let text = clip(&format!("{what}: {why}"), (spot.get().w / 6.4) as usize);
                 return view! { <text class="dim tiny" x="12" y="40">{text}</text> }.into_any();
             }
-            let most = if ctx.form.get() == Form::Wide { 32 } else { 22 };
+            let most = if ctx.form.get() == Form::Wide { 32 } else { 19 };
             view! {
                 <text class="empty" x="16" y=HEAD + 23.0>{what}</text>
                 <text class="dim tiny" x="16" y=HEAD + 39.0>{clip(&why, most)}</text>
