@@ -4,6 +4,7 @@ mod behaviour;
 mod flows;
 mod packetflow;
 mod proxy;
+mod topology;
 mod validation;
 
 use std::collections::BTreeMap;
