@@ -6,6 +6,7 @@
 //! release is asked for and differs.
 #![forbid(unsafe_code)]
 
+mod conntrack;
 pub mod endpoints_change_tracker;
 pub mod iptables;
 pub mod nftables;
@@ -17,6 +18,7 @@ pub mod service_change_tracker;
 mod settings;
 pub mod topology;
 
+pub use conntrack::StaleConnections;
 pub use objects::{UnknownNode, proxier_of};
 pub use origin::Origin;
 pub use proxier::{EndpointShare, HealthCheck, Mode, Proxier, Rules};

@@ -1,5 +1,6 @@
 //! kube-proxy of one node and family: what changed, and the rules after the last sync.
 
+use crate::conntrack::{Events, StaleConnections, UdpServing};
 use crate::endpoints_change_tracker::{EndpointsMap, endpoints_by_port, slice_service};
 use crate::iptables::{self, LARGE_CLUSTER_ENDPOINTS_THRESHOLD};
 use crate::nftables;
@@ -9,7 +10,7 @@ use crate::topology::{Categorized, categorize_endpoints};
 use crate::{NodeContext, Origin, Settings};
 use datapath::{Kernel, OriginId, Ruleset, iptables_restore, nft};
 use imbl::{OrdMap, OrdSet};
-use kube_api::{EndpointSlice, IpFamily, NamespacedName, Service};
+use kube_api::{EndpointSlice, IpFamily, NamespacedName, Protocol, Service};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -136,6 +137,10 @@ pub struct Proxier {
     synced: OrdMap<Arc<str>, Arc<Synced>>,
     synced_ports: OrdMap<NamespacedName, Arc<[Arc<str>]>>,
     known_endpoints: usize,
+    /// Serving endpoints of UDP ports, by Service, as of the last sync.
+    udp_serving: OrdMap<NamespacedName, Arc<UdpServing>>,
+    /// What the last sync made of connections.
+    events: Arc<Events>,
     large_cluster: bool,
     has_synced: bool,
     origins: Origins,
@@ -156,6 +161,8 @@ impl Proxier {
             synced: OrdMap::new(),
             synced_ports: OrdMap::new(),
             known_endpoints: 0,
+            udp_serving: OrdMap::new(),
+            events: Arc::default(),
             large_cluster: false,
             has_synced: false,
             origins: Origins::default(),
@@ -168,6 +175,8 @@ impl Proxier {
         self.synced = OrdMap::new();
         self.synced_ports = OrdMap::new();
         self.known_endpoints = 0;
+        self.udp_serving = OrdMap::new();
+        self.events = Arc::default();
         self.large_cluster = false;
         self.has_synced = false;
         self.origins = Origins::default();
@@ -251,6 +260,7 @@ impl Proxier {
     /// Writes the rules, whatever their kind. They are those of a full sync, but only what changed is computed.
     pub fn sync_rules(&mut self) -> Rules {
         if !self.pending() {
+            self.events = Arc::default();
             return self.rules.clone();
         }
         if !self.has_synced {
@@ -271,14 +281,17 @@ impl Proxier {
             self.has_synced = true;
         }
         let dirty = std::mem::take(&mut self.dirty);
+        let mut events = Events::default();
         let mut endpoints: Vec<(NamespacedName, EndpointsMap)> = Vec::with_capacity(dirty.len());
         for service in dirty {
-            self.forget_gone_ports(&service);
+            self.forget_gone_ports(&service, &mut events);
             let slices = self.slices.get(&service).into_iter().flat_map(|s| s.values()).map(Arc::as_ref);
             let map = endpoints_by_port(slices, self.family, &self.node.name);
             self.count(&service, &map);
+            self.note_serving(&service, &map, &mut events);
             endpoints.push((service, map));
         }
+        self.events = Arc::new(events);
         let large = self.known_endpoints > LARGE_CLUSTER_ENDPOINTS_THRESHOLD;
         if large != self.large_cluster && self.mode() == Mode::Iptables {
             self.large_cluster = large;
@@ -333,6 +346,15 @@ impl Proxier {
         let local: BTreeSet<IpAddr> = all().flat_map(|s| s.counts.local_ready.iter().copied()).collect();
         Some(HealthCheck { port, local_endpoints: local.len() })
     }
+    /// The connections that are to be deleted after the last sync. Up to release 1.31 that are those
+    /// which its changes have made stale.
+    pub fn stale_connections(&self) -> StaleConnections {
+        let ports = self.udp_serving.iter().flat_map(|(service, serving)| {
+            let ports = self.synced_ports.get(service).into_iter().flat_map(|keys| keys.iter());
+            ports.filter_map(|key| Some((&self.synced.get(key)?.info, serving.as_ref())))
+        });
+        StaleConnections::new(self.family, self.settings.release, &self.events, ports)
+    }
     /// The service ports of the last sync, in order of the rules.
     pub fn service_ports(&self) -> impl Iterator<Item = &ServicePortInfo> {
         self.synced.values().map(|s| &s.info)
@@ -350,12 +372,13 @@ impl Proxier {
     fn node_ip(&self) -> Option<IpAddr> {
         self.node.addresses.iter().copied().find(|ip| IpFamily::of(*ip) == self.family)
     }
-    fn forget_gone_ports(&mut self, service: &NamespacedName) {
+    fn forget_gone_ports(&mut self, service: &NamespacedName, events: &mut Events) {
         let Some(keys) = self.synced_ports.get(service).cloned() else { return };
         let now: BTreeSet<Arc<str>> =
             self.services.get(service).map(|ports| ports.iter().map(|i| i.name.key()).collect()).unwrap_or_default();
         for key in keys.iter().filter(|key| !now.contains(*key)) {
             if let Some(synced) = self.synced.remove(key) {
+                events.gone(&synced.info);
                 self.known_endpoints -= synced.counts.known;
                 self.origins.remove(synced.first_origin);
             }
@@ -372,6 +395,26 @@ impl Proxier {
             let known = map.get(&(info.name.port.clone(), info.name.protocol)).map_or(0, Vec::len);
             let before = self.synced.get(&info.name.key()).map_or(0, |s| s.counts.known);
             self.known_endpoints = self.known_endpoints + known - before;
+        }
+    }
+    /// Brings the serving endpoints of UDP ports up to date, and says what that makes of connections.
+    fn note_serving(&mut self, service: &NamespacedName, map: &EndpointsMap, events: &mut Events) {
+        let mut new = UdpServing::new();
+        for ((port, _), list) in map.iter().filter(|((_, protocol), _)| *protocol == Protocol::Udp) {
+            let serving = list.iter().filter(|e| e.serving).map(|e| e.addr);
+            new.insert(port.clone(), Arc::new(serving.collect()));
+        }
+        let old = self.udp_serving.get(service).cloned().unwrap_or_default();
+        if *old == new {
+            return;
+        }
+        for info in self.services.get(service).into_iter().flat_map(|ports| ports.iter()) {
+            events.changed(info, &old, &new);
+        }
+        if new.is_empty() {
+            self.udp_serving.remove(service);
+        } else {
+            self.udp_serving.insert(service.clone(), Arc::new(new));
         }
     }
     fn write(&mut self, key: &Arc<str>, info: ServicePortInfo, endpoints: Categorized, counts: Counts) {
