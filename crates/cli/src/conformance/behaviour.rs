@@ -1,6 +1,6 @@
 //! `behaviour/<suite>.yaml`: upstream's own test tables as data.
 
-use super::{Report, packetflow, topology};
+use super::{Report, conntrack, packetflow, topology};
 use crate::rules;
 use kube_api::yaml;
 use serde::Deserialize;
@@ -62,6 +62,7 @@ pub fn run(files: &[PathBuf], report: &mut Report) {
     for file in tables.filter(|f| f.extension().is_some_and(|e| e == "yaml")) {
         let table = rules::read(file).map_err(|e| e.to_string()).and_then(|text| Table::read(&text));
         match table {
+            Ok(table) if table.suite == "conntrack" => conntrack::run(file, table, report),
             Ok(table) if table.suite == "packetflow" => packetflow::run(file, table, report),
             Ok(table) if table.suite == "topology" => topology::run(file, table, report),
             Ok(_) => {}

@@ -1,6 +1,7 @@
 //! `servicelab conformance DIR`: every case below a folder, held to what the real thing did.
 
 mod behaviour;
+mod conntrack;
 mod flows;
 mod packetflow;
 mod proxy;
