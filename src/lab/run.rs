@@ -69,6 +69,8 @@ pub struct Run {
     asked: Option<f64>,
     /// Since when a command or seek is outstanding: the shown moment stands still for it.
     held: Option<Hold>,
+    /// The latest moment that was shown since the last command: what was solved by then stays solved.
+    seen: Time,
     /// What must be shown anew.
     dirty: bool,
     /// Wakes it when the tab is seen again.
@@ -101,6 +103,7 @@ impl Run {
             fresh: false,
             asked: None,
             held: None,
+            seen: Time::ZERO,
             dirty: true,
             asleep: false,
             applied: 0,
@@ -177,12 +180,14 @@ impl Run {
         self.held = Some(Hold::Command);
         self.asked = Some(now);
         let at = self.clock.view();
+        let seen = core::mem::replace(&mut self.seen, at).max(at);
         self.signals.horizon.set(at);
-        Request::Do { cluster: self.id, epoch: self.epoch, at, command }
+        Request::Do { cluster: self.id, epoch: self.epoch, at, command, seen }
     }
 
     /// Shows another moment; asks the engine only when it isn't kept.
     pub fn seek(&mut self, to: Time, now: f64) -> Option<Request> {
+        self.seen = self.seen.max(self.clock.view());
         self.clock.set(to);
         self.dirty = true;
         if to >= self.store.first() && to <= self.store.reached() && !self.store.is_empty() {
@@ -191,7 +196,7 @@ impl Run {
         self.epoch += 1;
         self.held = Some(Hold::Seek);
         self.asked = Some(now);
-        Some(Request::Seek { cluster: self.id, epoch: self.epoch, to })
+        Some(Request::Seek { cluster: self.id, epoch: self.epoch, to, seen: self.seen })
     }
 
     /// What to ask the engine now, if anything.

@@ -282,3 +282,25 @@ fn a_release_reaches_every_proxy() {
     let (timeline, _, _) = Timeline::new("apiVersion: lab/v1\nkind: Cluster\nspec: {release: '1.30'}", None, ());
     assert!(timeline.cluster().machines().all(|m| m.proxier.settings().release.to_string() == "1.30"));
 }
+
+/// The rules in a node's kernel are those that `servicelab rules` prints for the objects that the API server holds.
+#[test]
+fn the_rules_are_those_of_the_terminal() {
+    let mut timeline = run(include_str!("data/empty.yaml"));
+    let yaml = include_str!("data/my-service.yaml");
+    timeline.execute_at(at(3.0), Command::Apply { yaml: yaml.into() });
+    timeline.seek(at(40.0));
+    let cluster = timeline.cluster();
+    let store = cluster.store();
+    let mut objects: Vec<kube_api::Object> = Vec::new();
+    objects.extend(store.list::<kube_api::Node>().cloned().map(kube_api::Object::Node));
+    objects.extend(store.list::<Service>().cloned().map(kube_api::Object::Service));
+    objects.extend(store.list::<EndpointSlice>().cloned().map(kube_api::Object::EndpointSlice));
+    for machine in cluster.machines() {
+        let settings = std::sync::Arc::new(kube_proxy::Settings::default());
+        let printed = kube_proxy::proxier_of(&objects, &machine.name, settings, kube_api::IpFamily::V4).expect("node").sync();
+        let text = datapath::iptables_restore(machine.kernel.rules());
+        assert_eq!(text, datapath::iptables_restore(&printed), "{}", machine.name);
+        assert!(text.contains("default/my-service cluster IP"));
+    }
+}

@@ -57,12 +57,12 @@ impl Engine {
             Request::Advance { cluster, epoch, to, step } => {
                 self.with(cluster, |running| vec![running.advance(cluster, epoch, to, step)])
             }
-            Request::Seek { cluster, epoch, to } => self.with(cluster, |running| {
-                running.seek(to);
+            Request::Seek { cluster, epoch, to, seen } => self.with(cluster, |running| {
+                running.seek(to, seen);
                 vec![running.key_frame(cluster, epoch)]
             }),
-            Request::Do { cluster, epoch, at, command } => self.with(cluster, |running| {
-                let done = running.execute(cluster, at, command);
+            Request::Do { cluster, epoch, at, command, seen } => self.with(cluster, |running| {
+                let done = running.execute(cluster, at, command, seen);
                 vec![done, running.key_frame(cluster, epoch)]
             }),
             Request::Check { ticket, yaml } => {

@@ -47,7 +47,7 @@ impl Running {
         running.timeline.set_commands(commands);
         running.timeline.seek(at);
         running.solved = solved.iter().map(|id| (id.clone(), Time::ZERO)).collect();
-        running.keep_solved();
+        running.restore_solved();
         (running, diagnostics)
     }
 
@@ -63,13 +63,18 @@ impl Running {
         self.timeline.recording()
     }
 
-    /// Remembers what is solved now, and lets what was solved in another future be solved.
-    fn keep_solved(&mut self) {
-        for (id, at) in self.solved_now() {
+    /// Remembers what was solved by `seen`, the latest moment that was shown (the engine runs ahead of it), and lets what was
+    /// solved in another future be solved.
+    fn keep_solved(&mut self, seen: Time) {
+        for (id, at) in self.solved_now().into_iter().filter(|(_, at)| *at <= seen) {
             if !self.solved.iter().any(|(other, _)| *other == id) {
                 self.solved.push((id, at));
             }
         }
+    }
+
+    /// A solved task stays solved when one goes back.
+    fn restore_solved(&mut self) {
         let solved = self.solved.clone();
         if let Some(checker) = &mut self.timeline.observer_mut().0 {
             checker.keep(&solved);
@@ -106,23 +111,22 @@ impl Running {
             }
             frames.push(self.frame(false));
         }
-        self.keep_solved();
         Reply::Frames { cluster, epoch, frames, reached: self.timeline.cluster().now() }
     }
 
-    pub(crate) fn seek(&mut self, to: Time) {
-        self.keep_solved();
+    pub(crate) fn seek(&mut self, to: Time, seen: Time) {
+        self.keep_solved(seen);
         self.timeline.seek(to);
-        self.keep_solved();
+        self.restore_solved();
     }
 
-    pub(crate) fn execute(&mut self, cluster: ClusterId, at: Time, command: Command) -> Reply {
-        self.keep_solved();
+    pub(crate) fn execute(&mut self, cluster: ClusterId, at: Time, command: Command, seen: Time) -> Reply {
+        self.keep_solved(seen);
         if is_hook(&command) && !self.hooks {
             return Reply::Done { cluster, recorded: None, results: Vec::new(), diagnostics: Vec::new() };
         }
         let (recorded, applied) = self.timeline.execute_at(at, command);
-        self.keep_solved();
+        self.restore_solved();
         Reply::Done { cluster, recorded, results: applied.results, diagnostics: applied.diagnostics }
     }
 }

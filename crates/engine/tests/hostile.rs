@@ -25,7 +25,10 @@ fn open(scenario: &str, hooks: bool) -> Engine {
 
 fn apply(engine: &mut Engine, at: u64, yaml: &str) -> (bool, usize) {
     let command = Command::Apply { yaml: yaml.into() };
-    match engine.handle(Request::Do { cluster: ONE, epoch: 1, at: Time::from_secs(at), command }).as_slice() {
+    match engine
+        .handle(Request::Do { cluster: ONE, epoch: 1, at: Time::from_secs(at), command, seen: Time::ZERO })
+        .as_slice()
+    {
         [Reply::Done { recorded, diagnostics, .. }, Reply::Frames { .. }] => {
             assert!(diagnostics.iter().all(|d| d.line >= 1 && d.column >= 1), "{diagnostics:?}");
             (recorded.is_some(), diagnostics.len())
@@ -89,13 +92,19 @@ fn faults_that_mean_nothing_are_nothing() {
     let nobody = PodRef::Nth { namespace: "default".into(), deployment: "web".into(), nth: u32::MAX };
     let hook = Fault::RemoveRule { node: "node-a".into(), namespace: "default".into(), service: "web".into() };
     for fault in [Fault::KillPod { pod: nobody }, Fault::PowerOff { node: "x".into() }, hook] {
-        let request = Request::Do { cluster: ONE, epoch: 1, at: Time::from_secs(1), command: Command::Fault(fault) };
+        let request = Request::Do {
+            cluster: ONE,
+            epoch: 1,
+            at: Time::from_secs(1),
+            command: Command::Fault(fault),
+            seen: Time::ZERO,
+        };
         let replies = engine.handle(request);
         assert!(matches!(replies.first(), Some(Reply::Done { recorded: None, .. })), "{replies:?}");
     }
     assert!(engine.handle(Request::Crash).is_empty(), "no hooks, no crash");
     assert!(matches!(
-        engine.handle(Request::Seek { cluster: ClusterId(9), epoch: 0, to: Time::ZERO }).as_slice(),
+        engine.handle(Request::Seek { cluster: ClusterId(9), epoch: 0, to: Time::ZERO, seen: Time::ZERO }).as_slice(),
         [Reply::Failed { .. }]
     ));
 }

@@ -56,6 +56,8 @@ pub enum Request {
         epoch: u32,
         /// Where to.
         to: Time,
+        /// The latest moment that was shown: a task that was solved by then stays solved.
+        seen: Time,
     },
     /// Does something at `at`: the engine goes back to `at` (it may have run ahead of what is shown), drops commands that were
     /// recorded later, does it, and answers `Done` and `Frames` with a key frame.
@@ -68,6 +70,8 @@ pub enum Request {
         at: Time,
         /// What.
         command: Command,
+        /// The latest moment that was shown: a task that was solved by then stays solved.
+        seen: Time,
     },
     /// Reads YAML as `Apply` would, without doing anything. Answer: `Checked`.
     Check {
