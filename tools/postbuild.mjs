@@ -8,7 +8,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { policyTag } from "./policy.mjs";
@@ -64,16 +64,7 @@ writeFileSync(file("index.html"), page);
 
 // ---- 4. pages
 const servicelab = (...args) => execFileSync("bash", [join(top, "tools/cli.sh"), ...args], { stdio: ["ignore", "pipe", "inherit"], encoding: "utf8" });
-if (servicelab("--help").includes("site render")) {
-  process.stdout.write(servicelab("site", "render", dist));
-} else {
-  // This engine can't render yet: the bare page under each language, for the app to fill.
-  for (const language of ["en", "zh"])
-    for (const [path, base] of [["", "../"], ["playground/", "../../"], ["first-service/", "../../"]]) {
-      mkdirSync(file(`${language}/${path}`), { recursive: true });
-      writeFileSync(file(`${language}/${path}index.html`), page.replace('<html lang="en"', `<html lang="${language}"`).replace('<base href="./">', `<base href="${base}">`));
-    }
-}
+process.stdout.write(servicelab("site", "render", dist));
 
 // ---- 5. the door
 for (const language of ["en", "zh"])
