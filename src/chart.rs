@@ -218,13 +218,14 @@ fn plot(d: &Data, hatch: &str) -> AnyView {
     if failed.get(last).is_some_and(|f| *f > 0.0) {
         labels.push((scale((below[last] + above[last]) / 2.0) + 4.0, usize::MAX));
     }
+    let many = if d.bands.len() > 12 { "area is-many" } else { "area" };
     let labels = place_labels(labels, TOP);
     let empty = d.is_empty().then(|| {
         view! { <text class="axis" x=(LEFT + RIGHT) / 2.0 y="70" text-anchor="middle">{t("chart-empty")}</text> }
     });
     view! {
         {grid(d.most, TOP, BOTTOM, 2)}
-        {areas.into_iter().map(|(hue, path)| view! { <path class=format!("area {hue}") d=path/> }).collect_view()}
+        {areas.into_iter().map(|(hue, path)| view! { <path class=format!("{many} {hue}") d=path/> }).collect_view()}
         {fails.map(|path| view! { <path class="fail-area" fill=hatch.to_owned() d=path/> })}
         <path class="axisline" d=format!("M{LEFT} {}H{RIGHT}", BOTTOM + 0.5)/>
         {labels.into_iter().map(|(y, i)| {

@@ -13,8 +13,8 @@ pub mod store;
 mod worker;
 
 pub use client::{check, read_lesson};
-pub use hooks::{count, install as install_hooks};
-pub use pump::{Drawer, add_drawer, redraw, with_run};
+pub use hooks::count;
+pub use pump::{add_drawer, redraw, with_run};
 pub use run::Run as RunView;
 pub use scene::Scene;
 

@@ -13,8 +13,10 @@ use wasm_bindgen::prelude::*;
 /// whether it wants another frame though time stands still (something glides).
 pub type Drawer = Rc<dyn Fn(&Run, f64, bool) -> bool>;
 
+type OnFrame = Closure<dyn FnMut(f64)>;
+
 thread_local! {
-    static LOOP: RefCell<Option<Closure<dyn FnMut(f64)>>> = const { RefCell::new(None) };
+    static LOOP: RefCell<Option<OnFrame>> = const { RefCell::new(None) };
     static ASKED: Cell<bool> = const { Cell::new(false) };
     static LAST: Cell<Option<f64>> = const { Cell::new(None) };
     static DRAWERS: RefCell<BTreeMap<u32, (ClusterId, Drawer)>> = const { RefCell::new(BTreeMap::new()) };

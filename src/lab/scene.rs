@@ -51,20 +51,4 @@ impl Scene {
         put(&mut next.clients, &frame.clients, |v| v.id, &frame.removed);
         next
     }
-
-    /// Whether both scenes hold the same things, counters apart (same objects on the same places).
-    pub fn same_cast(&self, other: &Scene) -> bool {
-        fn keys<T>(a: &Things<T>, b: &Things<T>) -> bool {
-            Arc::ptr_eq(a, b) || a.keys().eq(b.keys())
-        }
-        keys(&self.pods, &other.pods)
-            && keys(&self.nodes, &other.nodes)
-            && keys(&self.services, &other.services)
-            && keys(&self.clients, &other.clients)
-    }
-
-    /// The Pod with this name.
-    pub fn pod_named(&self, name: &str) -> Option<&Arc<PodView>> {
-        self.pods.values().find(|p| p.name == name)
-    }
 }

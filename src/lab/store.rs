@@ -25,7 +25,7 @@ pub struct FrameStore {
     stale: BTreeSet<(Time, u64)>,
     seconds: BTreeMap<u32, Second>,
     marks: BTreeMap<u64, Mark>,
-    tasks: BTreeMap<Time, Vec<TaskReport>>,
+    tasks: BTreeMap<Time, Arc<Vec<TaskReport>>>,
     reached: Time,
     thinned: Time,
     /// Rises whenever marks change.
@@ -59,7 +59,7 @@ impl FrameStore {
                 self.chart_version += 1;
             }
             if !frame.tasks.is_empty() {
-                self.tasks.insert(frame.at, frame.tasks.clone());
+                self.put_tasks(frame);
             }
         }
         self.reached = reached;
@@ -84,6 +84,18 @@ impl FrameStore {
         self.marks_version += 1;
         self.chart_version += 1;
         self.thinned = self.thinned.min(key.at);
+    }
+
+    fn put_tasks(&mut self, frame: &Frame) {
+        let before = self.tasks.range(..=frame.at).next_back().filter(|_| !frame.key);
+        let mut all = before.map(|(_, all)| all.to_vec()).unwrap_or_default();
+        for report in &frame.tasks {
+            match all.iter_mut().find(|r| r.id == report.id) {
+                Some(old) => *old = report.clone(),
+                None => all.push(report.clone()),
+            }
+        }
+        self.tasks.insert(frame.at, Arc::new(all));
     }
 
     fn put_motion(&mut self, motion: &Motion) {
@@ -131,7 +143,9 @@ impl FrameStore {
         for at in excess {
             self.scenes.remove(&at);
         }
-        self.scenes = self.scenes.split_off(&(self.reached - KEPT));
+        let kept = self.reached - KEPT;
+        self.scenes = self.scenes.split_off(&kept);
+        self.tasks = self.tasks.split_off(&kept);
         self.thinned = dense;
     }
 
@@ -180,13 +194,7 @@ impl FrameStore {
 
     /// How the tasks stand at a moment. What was solved once stays solved.
     pub fn tasks(&self, at: Time, solved: &[TaskReport]) -> Vec<TaskReport> {
-        let mut now: Vec<TaskReport> = Vec::new();
-        for report in self.tasks.range(..=at).flat_map(|(_, r)| r) {
-            match now.iter_mut().find(|r| r.id == report.id) {
-                Some(old) => *old = report.clone(),
-                None => now.push(report.clone()),
-            }
-        }
+        let mut now = self.tasks.range(..=at).next_back().map(|(_, all)| all.to_vec()).unwrap_or_default();
         for old in solved {
             match now.iter_mut().find(|r| r.id == old.id) {
                 Some(report) if report.solved_at.is_none() => *report = old.clone(),
@@ -275,6 +283,25 @@ mod tests {
         assert_eq!(store.waiting(at(600), at(0)).count(), 1);
         assert_eq!(store.waiting(at(50), at(0)).count(), 0);
         assert_eq!(store.waiting(at(2_500), at(1_400)).count(), 0);
+    }
+
+    #[test]
+    fn a_solved_task_stays_solved_on_rewind() {
+        let report = |id: &str, ms: Option<u64>| TaskReport {
+            id: id.into(),
+            solved_at: ms.map(Time::from_millis),
+            finding: None,
+        };
+        let mut first = frame(0, true, vec![]);
+        first.tasks = vec![report("a", None), report("b", None)];
+        let mut later = frame(500, false, vec![]);
+        later.tasks = vec![report("b", Some(500))];
+        let mut store = FrameStore::default();
+        store.take(&[first, later], Time::from_secs(1), false);
+        let now = store.tasks(Time::from_millis(700), &[]);
+        assert_eq!(now.iter().map(|t| t.solved_at.is_some()).collect::<Vec<_>>(), [false, true]);
+        assert!(store.tasks(Time::from_millis(100), &[])[1].solved_at.is_none());
+        assert!(store.tasks(Time::from_millis(100), &now[1..])[1].solved_at.is_some());
     }
 
     #[test]

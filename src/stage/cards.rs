@@ -38,7 +38,14 @@ pub fn Pick(
 ) -> impl IntoView {
     let spot = ctx.spot(thing.clone());
     let here = thing.clone();
-    let tabindex = move || if ctx.current.with(|c| c.as_ref() == Some(&here)) { "0" } else { "-1" };
+    // One stop for Tab, arrows from there. While none was chosen, or the chosen one is gone, each can be stopped at.
+    let tabindex = move || if ctx.current.with(|c| c.as_ref().is_none_or(|c| *c == here)) { "0" } else { "-1" };
+    let gone = thing.clone();
+    on_cleanup(move || {
+        if ctx.current.try_with_untracked(|c| c.as_ref() == Some(&gone)) == Some(true) {
+            let _ = ctx.current.try_set(None);
+        }
+    });
     let open = move || ctx.lab.focus.get().is_some_and(|f| Some(f) == id.get()).to_string();
     let activate = move || {
         if let Some(id) = id.get_untracked() {
@@ -54,10 +61,12 @@ pub fn Pick(
     let element = dom_id(ctx, &thing);
     let name = thing_kind(&thing);
     view! {
-        <g class=format!("thing {class}") id=element role="button" tabindex=tabindex aria-label=label aria-expanded=open
-            data-kind=name transform=moved(spot)
-            on:click=move |event| { event.stop_propagation(); activate(); }
-            on:keydown=on_key on:focus=move |_| ctx.current.set(Some(thing.clone()))>
+        <g class=format!("thing {class}") data-kind=name transform=moved(spot)
+            on:click=move |event| { event.stop_propagation(); activate(); }>
+            // The button lies under what is written, so that its name is not asked to hold every number of it.
+            <rect class="pick" id=element role="button" tabindex=tabindex aria-label=label aria-expanded=open
+                width=move || spot.get().w height=move || spot.get().h
+                on:keydown=on_key on:focus=move |_| ctx.current.set(Some(thing.clone()))/>
             {children()}
         </g>
     }

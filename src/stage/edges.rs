@@ -56,14 +56,17 @@ fn Edge(ctx: Ctx, wire: Wire) -> impl IntoView {
     let curve = Memo::new(move |_| ctx.geo.with(|g| g.curves.get(&of).copied().unwrap_or_default()));
     let path = move || curve.get().path();
     let of = wire.clone();
-    let class = Memo::new(move |_| match &of {
-        Wire::In(..) => "edge edge-in".to_owned(),
-        Wire::Out(_, pod) => ctx.lab.scene.with(|s| match s.pods.get(pod) {
-            Some(p) if p.state == PodState::Dead => format!("edge edge-out is-dead {}", words::hue(p.hue)),
-            Some(p) => format!("edge edge-out {}", words::hue(p.hue)),
-            None => "edge edge-out".to_owned(),
-        }),
+    let end = Memo::new(move |_| match &of {
+        Wire::In(..) => None,
+        Wire::Out(_, pod) => {
+            ctx.lab.scene.with(|s| s.pods.get(pod).map(|p| (p.state == PodState::Dead, p.hue)).or(Some((true, 0))))
+        }
     });
+    let class = move || match end.get() {
+        None => "edge edge-in".to_owned(),
+        Some((true, hue)) => format!("edge edge-out is-dead {}", words::hue(hue)),
+        Some((false, hue)) => format!("edge edge-out {}", words::hue(hue)),
+    };
     let count = ctx.still.then(|| {
         let rate = Memo::new(move |_| {
             ctx.tick.get();

@@ -86,11 +86,6 @@ impl Curve {
         self.raw((i as f64 + (want - before) / span) / SAMPLES as f64)
     }
 
-    /// Where it begins and ends.
-    pub fn ends(&self) -> ((f64, f64), (f64, f64)) {
-        (self.points[0], self.points[3])
-    }
-
     /// The `d` of an SVG path.
     pub fn path(&self) -> String {
         let [a, b, c, d] = self.points;

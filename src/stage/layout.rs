@@ -270,18 +270,16 @@ impl Plan<'_> {
         let middles = services.len() + addresses.len();
         let across = middles.clamp(1, 2);
         let w = (inner - 14.0 * (across - 1) as f64) / across as f64;
-        let mut place = 0;
         let mut spots: Vec<(Thing, Vec<Thing>)> = Vec::new();
         spots.extend(services.iter().map(|s| (Thing::Service(*s), self.listed(*s))));
         spots.extend(addresses.iter().map(|a| (Thing::Address(a.clone()), Vec::new())));
-        for (thing, rows) in spots {
+        for (place, (thing, rows)) in spots.into_iter().enumerate() {
             let (x, top) = (left + (place % across) as f64 * (w + 14.0), y + (place / across) as f64 * 60.0);
             self.put(thing, x, top, w, 50.0);
             let pitch = w / rows.len().max(1) as f64;
             for (i, row) in rows.into_iter().enumerate() {
                 self.put(row, x + i as f64 * pitch, top, pitch, 50.0);
             }
-            place += 1;
         }
         self.geometry.pitch = w;
         y += middles.max(1).div_ceil(across) as f64 * 60.0 + 36.0;

@@ -72,6 +72,8 @@ impl Ctx {
 /// Everything about the picture that isn't a signal.
 struct Picture {
     topology: Topology,
+    /// Of what the graph was made of.
+    digest: u64,
     layouter: Layouter,
     from: Arc<Geometry>,
     to: Arc<Geometry>,
@@ -104,6 +106,7 @@ pub fn Stage(
 
     let picture = Rc::new(RefCell::new(Picture {
         topology: Topology::default(),
+        digest: 0,
         layouter: Layouter::default(),
         from: Arc::default(),
         to: Arc::default(),
@@ -217,6 +220,11 @@ fn place(ctx: Ctx, width: RwSignal<f64>, picture: Rc<RefCell<Picture>>) {
         run.with_value(|picture| {
             let mut p = picture.borrow_mut();
             let p = &mut *p;
+            let digest = topology::digest(&scene);
+            if !resized && digest == p.digest {
+                return;
+            }
+            p.digest = digest;
             if cast == 0 {
                 p.layouter.clear();
             }
@@ -246,7 +254,9 @@ fn place(ctx: Ctx, width: RwSignal<f64>, picture: Rc<RefCell<Picture>>) {
                 painter.forget();
             }
         });
-        lab::redraw(ctx.lab.id);
+        if resized || run.with_value(|p| p.borrow().gliding) {
+            lab::redraw(ctx.lab.id);
+        }
         (wide, cast)
     });
 }

@@ -46,6 +46,7 @@ struct Looks {
     hue: u8,
     name: String,
     ip: String,
+    node: String,
     cut: bool,
     waits: bool,
 }
@@ -63,6 +64,7 @@ pub fn PodRow(ctx: Ctx, id: Id) -> impl IntoView {
                 hue: 0,
                 name: String::new(),
                 ip: String::new(),
+                node: String::new(),
                 cut: false,
                 waits: false,
             });
@@ -72,11 +74,15 @@ pub fn PodRow(ctx: Ctx, id: Id) -> impl IntoView {
             hue: p.hue,
             name: words::short(&p),
             ip: p.ip.clone(),
+            node: p.node.clone(),
             cut: p.cut,
             waits: p.detail.is_some() || p.cut,
         }
     });
-    let label = Memo::new(move |_| view().map(|p| words::pod_label(&p)).unwrap_or_default());
+    let label = Memo::new(move |_| {
+        looks.track();
+        ctx.lab.scene.with_untracked(|s| s.pods.get(&id).map(|p| words::pod_label(p))).unwrap_or_default()
+    });
     let detail = Memo::new(move |_| {
         if !looks.get().waits {
             return String::new();
@@ -101,10 +107,7 @@ pub fn PodRow(ctx: Ctx, id: Id) -> impl IntoView {
         (54.0 * (rate.get() / (even * 1.65).max(0.1)).min(1.0)).round()
     });
     let serves = move || looks.with(|l| !l.waits && l.state == PodState::Ready);
-    let close = Memo::new(move |_| {
-        let node = ctx.lab.scene.with(|s| s.pods.get(&id).map(|p| p.node.clone())).unwrap_or_default();
-        ctx.geo.with(|g| g.close.contains(&node))
-    });
+    let close = Memo::new(move |_| looks.with(|l| ctx.geo.with(|g| g.close.contains(&l.node))));
     let glyph = move |x: f64, y: f64, r: f64| {
         let class = move || looks.with(|l| format!("pod-glyph {} {}", state_class(l.state), words::hue(l.hue)));
         let shape = move || looks.with(|l| outline(l.state, r));

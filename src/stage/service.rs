@@ -147,7 +147,7 @@ fn EndpointRow(
         form => {
             let full = form == Form::Wide;
             let right = move || spot.get().w - 14.0;
-            let high = move || (spot.get().h - 8.0).max(10.0).min(26.0);
+            let high = move || (spot.get().h - 8.0).clamp(10.0, 26.0);
             let text = move || {
                 let shown = words::endpoint(&address.get(), ports.get());
                 if full { clip(&shown, 21) } else { words::host_end(&shown) }

@@ -6,6 +6,7 @@ use petgraph::Direction;
 use petgraph::stable_graph::{NodeIndex, StableGraph};
 use petgraph::visit::EdgeRef;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Something that has a place on the stage.
@@ -102,6 +103,30 @@ pub fn owner_of<'a>(address: &str, scene: &'a Scene) -> Option<&'a Arc<PodView>>
     scene.pods.values().filter(|p| !p.ip.is_empty() && p.ip == host).max_by_key(|p| p.state != PodState::Dead)
 }
 
+/// A number that changes when the graph or the places of things may: counters don't matter.
+pub fn digest(scene: &Scene) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    for pod in scene.pods.values() {
+        (pod.id, &pod.node, &pod.ip, pod.state == PodState::Dead).hash(&mut hasher);
+    }
+    for node in scene.nodes.values() {
+        (node.id, &node.name, &node.zone).hash(&mut hasher);
+    }
+    for client in scene.clients.values() {
+        (client.id, client.service, &client.target).hash(&mut hasher);
+    }
+    for service in scene.services.values() {
+        (service.id, &service.cluster_ip).hash(&mut hasher);
+        for list in &service.lists {
+            list.nodes.len().hash(&mut hasher);
+            for e in &list.endpoints {
+                (e.port, &e.address, e.pod).hash(&mut hasher);
+            }
+        }
+    }
+    hasher.finish()
+}
+
 impl Topology {
     /// Follows the scene.
     pub fn follow(&mut self, scene: &Scene) {
@@ -109,10 +134,10 @@ impl Topology {
         let mut things: BTreeSet<Thing> = BTreeSet::new();
         for client in scene.clients.values() {
             let target = target_of(client, scene);
-            if let Thing::Address(address) = &target {
-                if let Some(pod) = owner_of(address, scene) {
-                    links.insert((target.clone(), Thing::Pod(pod.id), Link::Reaches));
-                }
+            if let Thing::Address(address) = &target
+                && let Some(pod) = owner_of(address, scene)
+            {
+                links.insert((target.clone(), Thing::Pod(pod.id), Link::Reaches));
             }
             links.insert((Thing::Client(client.id), target, Link::Sends));
         }
