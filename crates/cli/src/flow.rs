@@ -324,3 +324,96 @@ pub fn run(args: &[String]) -> Result<String, Failure> {
     let text = serde_json::to_string_pretty(&answer).map_err(|e| Failure::Invalid(e.to_string()))?;
     Ok(text + "\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs the command on a recorded case.
+    fn flow(case: &str, rest: &[&str]) -> Result<serde_json::Value, Failure> {
+        let file = format!("{}/../kube-proxy/tests/data/proxy/{case}/manifests.yaml", env!("CARGO_MANIFEST_DIR"));
+        let mut args =
+            vec!["-f".to_owned(), file, "--node=node-a".to_owned(), "--release".to_owned(), "1.30".to_owned()];
+        args.extend(rest.iter().map(|a| (*a).to_owned()));
+        run(&args).map(|text| serde_json::from_str(&text).unwrap())
+    }
+
+    fn keys(value: &serde_json::Value) -> Vec<&str> {
+        value.as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn an_answer_has_the_keys_that_it_needs_and_no_other() {
+        for mode in ["--mode=iptables", "--mode=nftables"] {
+            let seen = flow("clusterip-three", &[mode, "--from", "pod", "--to", "10.96.0.11:80/TCP"]);
+            let all = seen.unwrap();
+            assert_eq!((keys(&all), &all["masquerade"]), (vec!["endpoints", "masquerade", "verdict"], &false.into()));
+            let shares: f64 = all["endpoints"].as_object().unwrap().values().filter_map(|v| v.as_f64()).sum();
+            assert!((shares - 1.0).abs() < 1e-9, "{shares}");
+            let hairpin = flow("lb-source-ranges", &[mode, "--from", "pod:10.244.1.5", "--to", "10.96.3.6:80/TCP"]);
+            let hairpin = hairpin.unwrap();
+            assert_eq!(keys(&hairpin), ["endpoints", "masquerade", "masqueraded_endpoints", "verdict"]);
+            assert_eq!(hairpin["masquerade"], "mixed");
+            assert_eq!(hairpin["masqueraded_endpoints"], serde_json::json!(["10.244.1.5:8080"]));
+            let dropped =
+                flow("lb-source-ranges", &[mode, "--from", "external:192.0.2.9", "--to", "198.51.100.6:80/tcp"]);
+            assert_eq!(dropped.unwrap(), serde_json::json!({"verdict": "drop"}));
+        }
+    }
+
+    #[test]
+    fn a_trace_tells_the_rule_that_decided_and_the_field_that_asks_for_it() {
+        for mode in ["--mode=iptables", "--mode=nftables"] {
+            let args = [mode, "--from", "external:192.0.2.9", "--to", "198.51.100.6:80/TCP", "--trace"];
+            let seen = flow("lb-source-ranges", &args).unwrap();
+            let steps = seen["trace"].as_array().unwrap();
+            let last = steps.last().unwrap();
+            assert_eq!((&last["decided"], &last["matched"]), (&true.into(), &true.into()));
+            assert_eq!(last["from"], "Service default/web spec.loadBalancerSourceRanges[0]");
+            assert_eq!(steps.iter().filter(|s| s["decided"] == true).count(), 1);
+            let unmet = steps.iter().filter(|s| s["matched"] == false);
+            assert!(unmet.clone().all(|s| s["failed"].is_string()), "{steps:?}");
+            assert_eq!(unmet.count() > 0, mode == "--mode=iptables", "a verdict map finds what iptables walks to");
+        }
+    }
+
+    #[test]
+    fn sources_without_an_address_have_the_one_that_help_names() {
+        let file =
+            format!("{}/../kube-proxy/tests/data/proxy/dual-stack-nodeport/manifests.yaml", env!("CARGO_MANIFEST_DIR"));
+        let (objects, settings) = rules::input(&[file], None, Release::OLDEST).unwrap();
+        let objects = Arc::new(objects);
+        let kinds = [Kind::Pod, Kind::RemotePod, Kind::Node, Kind::Localhost, Kind::External];
+        let of = |family| {
+            let stack = Stack::new(&objects, &settings, Mode::Nftables, "node-a", family).unwrap();
+            kinds.map(|kind| stack.address(kind).unwrap().to_string())
+        };
+        let v4 = ["10.244.1.200", "10.244.2.200", "192.168.10.11", "127.0.0.1", "203.0.113.10"];
+        assert_eq!(of(IpFamily::V4), v4);
+        let v6 = ["fd00:10:244:1::200", "fd00:10:244:2::200", "fd00:192:168:10::11", "::1", "2001:db8::10"];
+        assert_eq!(of(IpFamily::V6), v6);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told() {
+        let base = ["--mode", "iptables", "--from", "pod", "--to", "10.96.0.11:80/TCP"];
+        let with = |at: usize, value: &'static str| {
+            let mut args = base;
+            args[at] = value;
+            flow("clusterip-three", &args).unwrap_err().to_string()
+        };
+        assert!(with(1, "ebpf").contains("unknown mode \"ebpf\""));
+        assert!(with(3, "moon").contains("unknown kind \"moon\""));
+        assert!(with(3, "pod:10.0.0").contains("\"10.0.0\" is no IP address"));
+        assert!(with(3, "pod:[fd00::1]").contains("different families"));
+        for to in
+            ["10.96.1.3:80", "10.96.1.3/TCP", "10.96.1.3:80/ICMP", "fd00::1:80/TCP", "x:80/TCP", "10.96.1.3:99999/TCP"]
+        {
+            assert!(with(5, to).contains("not IP:PORT/PROTO"), "{to}");
+        }
+        let mut args = base.to_vec();
+        args.push("--node=node-x");
+        assert!(flow("clusterip-three", &args).unwrap_err().to_string().starts_with("no Node named \"node-x\""));
+        assert!(flow("clusterip-three", &base[..4]).unwrap_err().to_string().starts_with("--to is missing"));
+    }
+}
