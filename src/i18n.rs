@@ -8,9 +8,6 @@ use lab_protocol::Phrase;
 use std::{cell::RefCell, collections::BTreeMap};
 use wasm_bindgen::JsValue;
 
-/// The languages, in the order of the switch.
-pub const LANGUAGES: [&str; 2] = ["en", "zh"];
-
 thread_local! {
     static TEXTS: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
 }

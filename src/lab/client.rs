@@ -360,15 +360,3 @@ pub async fn rules(cluster: ClusterId, node: String) -> String {
     )
     .await
 }
-
-/// Everything needed to repeat the run.
-pub async fn recording(cluster: ClusterId) -> String {
-    request(
-        |ticket| Request::Record { cluster, ticket },
-        |reply| match reply {
-            Some(Reply::Recording { json, .. }) => json,
-            _ => String::new(),
-        },
-    )
-    .await
-}

@@ -19,7 +19,7 @@ pub use run::Run as RunView;
 pub use scene::Scene;
 
 use lab_base::Time;
-use lab_protocol::{ClusterId, Command, Diagnostic, Fault, Id, LessonView, Mark, Recorded, TaskReport};
+use lab_protocol::{ClusterId, Command, Diagnostic, Fault, Id, Mark, Recorded, TaskReport};
 use leptos::prelude::*;
 use run::Writers;
 use std::sync::Arc;
@@ -195,10 +195,6 @@ impl Lab {
         client::command(self.id, Command::Delete { kind, namespace, name });
     }
 
-    /// Lets time run.
-    pub fn play(&self) {
-        self.set_playing(true);
-    }
     /// Stops time.
     pub fn pause(&self) {
         self.set_playing(false);
@@ -243,27 +239,10 @@ impl Lab {
         pump::wake();
     }
 
-    /// Reads YAML as `apply` would, and does nothing.
-    pub async fn check(&self, yaml: String) -> Vec<Diagnostic> {
-        client::check(yaml).await
-    }
-    /// A lesson's files, read. The mistakes come with the file in which they stand.
-    pub async fn read_lesson(
-        &self,
-        language: String,
-        files: Vec<(String, String)>,
-    ) -> Result<LessonView, Vec<(String, Diagnostic)>> {
-        client::read_lesson(language, files).await
-    }
     /// A node's rules as `iptables-save` prints them.
     pub async fn rules(&self, node: String) -> String {
         client::rules(self.id, node).await
     }
-    /// Everything needed to repeat the run (JSON).
-    pub async fn recording(&self) -> String {
-        client::recording(self.id).await
-    }
-
     /// What has been done, for storage.
     pub fn commands(&self) -> Vec<Recorded> {
         with_run(self.id, |run| run.commands.clone()).unwrap_or_default()
@@ -271,10 +250,6 @@ impl Lab {
     /// Opens the panel of a Pod, Service, node or client on the stage; None closes it.
     pub fn focus_on(&self, thing: Option<Id>) {
         self.writers.focus.set(thing);
-    }
-    /// Opens the panel of a Pod.
-    pub fn focus_pod(&self, pod: Id) {
-        self.focus_on(Some(pod));
     }
     /// The notice was read.
     pub fn dismiss_notice(&self) {

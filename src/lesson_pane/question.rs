@@ -74,18 +74,21 @@ pub fn Quiz(session: Session, question: Question) -> impl IntoView {
         e.prevent_default();
         let Some(i) = chosen.get_untracked() else { return };
         checked.set(Some(i));
-        session.progress.update(|p| drop(p.answers.insert(id.get_value(), i)));
+        session.progress.update(|p| {
+            p.answers.insert(id.get_value(), i);
+        });
     };
     let heading = format!("quiz-{}", question.id);
-    let labelled = heading.clone();
+    let asked = format!("{heading}-text");
+    let labelled = format!("{heading} {asked}");
     let text = question.html.clone();
     view! {
         <form class="quiz" aria-labelledby=labelled on:submit=check>
             <h3 class="task-label" id=heading>{t("quiz-title")}</h3>
-            <div class="quiz-text" inner_html=text></div>
+            <div class="quiz-text" id=asked inner_html=text></div>
             <fieldset>
                 <legend class="sr">{t("quiz-legend")}</legend>
-                <Options question chosen locked=Signal::derive(move || right()) marked/>
+                <Options question chosen locked=Signal::derive(right) marked/>
             </fieldset>
             <div class="answer" role="status">
                 {move || checked.get().filter(|_| marked.get()).map(|i| view! {
@@ -112,7 +115,9 @@ pub fn Prediction(session: Session, question: Question, until: Option<String>) -
     let keep = move |e: web_sys::SubmitEvent| {
         e.prevent_default();
         if let Some(i) = chosen.get_untracked() {
-            session.progress.update(|p| drop(p.answers.insert(id.get_value(), i)));
+            session.progress.update(|p| {
+                p.answers.insert(id.get_value(), i);
+            });
         }
     };
     // A lesson that begins again asks again.
@@ -151,20 +156,22 @@ pub fn Prediction(session: Session, question: Question, until: Option<String>) -
     };
     let text = question.html.clone();
     view! {
-        <form class="quiz prediction" aria-labelledby="prediction-h" on:submit=keep>
-            <h3 class="task-label" id="prediction-h">{t("prediction-title")}</h3>
-            <div class="quiz-text" inner_html=text></div>
-            <fieldset>
-                <legend class="sr">{t("prediction-legend")}</legend>
-                <Options question chosen locked marked=never/>
-            </fieldset>
-            {move || (!locked.get()).then(|| view! {
-                <button class="btn btn-primary" disabled=move || chosen.get().is_none()>{t("prediction-keep")}</button>
-            })}
-            {move || (answered.get() && !settled.get()).then(|| view! {
-                <button type="button" class="btn btn-quiet btn-sm" on:click=move |_| session.progress.update(|p| drop(p.answers.remove(&id.get_value())))>{t("prediction-change")}</button>
-            })}
-            <div class="answer" role="status">{result}</div>
-        </form>
-    }
+            <form class="quiz prediction" aria-labelledby="prediction-h" on:submit=keep>
+                <h3 class="task-label" id="prediction-h">{t("prediction-title")}</h3>
+                <div class="quiz-text" inner_html=text></div>
+                <fieldset>
+                    <legend class="sr">{t("prediction-legend")}</legend>
+                    <Options question chosen locked marked=never/>
+                </fieldset>
+                {move || (!locked.get()).then(|| view! {
+                    <button class="btn btn-primary" disabled=move || chosen.get().is_none()>{t("prediction-keep")}</button>
+                })}
+                {move || (answered.get() && !settled.get()).then(|| view! {
+                    <button type="button" class="btn btn-quiet btn-sm" on:click=move |_| session.progress.update(|p| {
+    p.answers.remove(&id.get_value());
+    })>{t("prediction-change")}</button>
+                })}
+                <div class="answer" role="status">{result}</div>
+            </form>
+        }
 }

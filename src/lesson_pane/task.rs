@@ -63,7 +63,11 @@ fn Hints(session: Session, id: StoredValue<String>, hints: Vec<String>) -> impl 
     });
     let more =
         move |_| session.progress.update(|p| *p.hints.entry(id.get_value()).or_default() = shown.get_untracked() + 1);
-    let hide = move |_| session.progress.update(|p| drop(p.hints.remove(&id.get_value())));
+    let hide = move |_| {
+        session.progress.update(|p| {
+            p.hints.remove(&id.get_value());
+        })
+    };
     let hints = StoredValue::new(hints);
     (count > 0).then(|| view! {
         <div class="hints">
