@@ -24,7 +24,7 @@ pub fn install_test_hook() {
     let window = dom::window();
     let Ok(hooks) = js_sys::Reflect::get(&window, &"servicelab".into()) else { return };
     let hooks = if hooks.is_object() { hooks } else { js_sys::Object::new().into() };
-    let panics = Closure::<dyn Fn()>::new(|| panic!("a test asked for this")).into_js_value();
+    let panics = Closure::<dyn Fn()>::new(|| show("a test asked for this")).into_js_value();
     let _ = js_sys::Reflect::set(&hooks, &"panicPage".into(), &panics);
     let _ = js_sys::Reflect::set(&window, &"servicelab".into(), &hooks);
 }

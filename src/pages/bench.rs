@@ -194,10 +194,10 @@ fn Yaml(session: Session) -> impl IntoView {
                 </button>
                 <button
                     class="btn btn-primary btn-sm"
+                    class:is-blocked=move || session.obstacle().is_some()
                     id="apply"
                     aria-keyshortcuts="Control+S Control+Enter"
                     title=move || session.obstacle().unwrap_or_else(|| t("apply-why"))
-                    aria-disabled=move || session.obstacle().is_some().then_some("true")
                     on:click=move |_| session.apply()
                 >
                     {t("apply")}

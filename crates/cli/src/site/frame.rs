@@ -103,7 +103,7 @@ impl Frame<'_> {
         }
         let lab = if page.class == "app" {
             format!(
-                r#"<span class="meta wide-only" data-mount="release"></span><button class="btn btn-quiet wide-only" id="keys-open" aria-haspopup="dialog">{}</button><button class="btn btn-quiet" id="share" aria-label="{}">{}<span class="wide-only">{}</span></button>"#,
+                r#"<span class="meta wide-only" data-mount="release"></span><button class="btn btn-quiet wide-only" id="keys-open" aria-haspopup="dialog">{}</button><button class="btn btn-quiet" id="share" title="{}">{}<span>{}</span></button>"#,
                 w.t("keys"),
                 w.t("share-why"),
                 icon(LINK, 16),
