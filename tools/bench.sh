@@ -4,7 +4,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 ran=0
 if compgen -G "$top/crates/*/benches" >/dev/null; then
-  native cargo bench --workspace --exclude servicelab --benches "$@"; ran=1
+  native cargo bench -p engine --bench runs "$@"; ran=1
 fi
 if [ -e "$top/tools/bench-wasm.sh" ]; then
   "$top/tools/setup.sh"
