@@ -99,6 +99,9 @@ fn Speed(lab: Lab) -> impl IntoView {
                 }/>
             <span class="speed-v" aria-hidden="true">{word}</span>
         </label>
+        // On a phone there is no room for the slider: a tap goes to the next speed, after the last to the first.
+        <button class="btn btn-quiet speed-next" aria-label=move || format!("{} {}", t("time-speed"), said())
+            on:click=move |_| lab.set_speed(SPEEDS[(index.get_untracked() + 1) % SPEEDS.len()])>{word}</button>
     }
 }
 

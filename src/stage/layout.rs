@@ -107,8 +107,18 @@ impl Plan<'_> {
 
     fn middles(&self) -> (Vec<Id>, Vec<String>) {
         let services = self.scene.services.keys().copied().collect();
-        let address = |t: &Thing| if let Thing::Address(a) = t { Some(a.clone()) } else { None };
-        (services, self.topology.things().filter_map(address).collect())
+        // In the order of the clients, so that lines don't cross.
+        let mut addresses: Vec<String> = Vec::new();
+        for client in self.clients() {
+            for target in self.topology.of(&Thing::Client(client), Link::Sends) {
+                if let Thing::Address(a) = target
+                    && !addresses.contains(a)
+                {
+                    addresses.push(a.clone());
+                }
+            }
+        }
+        (services, addresses)
     }
 
     fn wide(&mut self, layouter: &Layouter) {
@@ -288,21 +298,18 @@ impl Plan<'_> {
             nodes.into_iter().filter(|n| !n.is_empty() || layouter.room.get(n).copied().unwrap_or(0) > 0).collect();
         let across = nodes.len().clamp(1, 3);
         let w = (inner - 12.0 * (across - 1) as f64) / across as f64;
-        let beside = ((w - 6.0) / 52.0).floor().max(1.0) as usize;
+        let beside = ((w - 4.0) / 45.0).floor().max(1.0) as usize;
         for line in nodes.chunks(across) {
             let most = line.iter().filter_map(|n| layouter.room.get(n)).copied().max().unwrap_or(0);
             let h = most.div_ceil(beside).max(1) as f64 * 50.0 + 38.0;
             for (i, node) in line.iter().enumerate() {
                 let x = left + i as f64 * (w + 12.0);
                 self.put(Thing::Node(node.clone()), x, y, w, h);
-                let step = w / beside as f64;
+                let step = (w - 4.0) / beside as f64;
+                let pod_w = step.min(52.0);
                 for (pod, (_, slot)) in layouter.slots.iter().filter(|(_, (n, _))| n == node) {
-                    let spot = Spot::new(
-                        x + (slot % beside) as f64 * step + (step - 52.0) / 2.0,
-                        y + 6.0 + (slot / beside) as f64 * 50.0,
-                        52.0,
-                        50.0,
-                    );
+                    let left = x + 2.0 + (slot % beside) as f64 * step + (step - pod_w) / 2.0;
+                    let spot = Spot::new(left, y + 6.0 + (slot / beside) as f64 * 50.0, pod_w, 50.0);
                     self.geometry.spots.insert(Thing::Pod(*pod), spot);
                 }
             }

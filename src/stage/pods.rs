@@ -158,12 +158,15 @@ pub fn PodRow(ctx: Ctx, id: Id) -> impl IntoView {
             </text>
         }
         .into_any(),
-        (Form::Tall, _) => view! {
-            <rect class="hit" x="0" y="0" width="52" height="50" rx="4"/>
-            {glyph(26.0, 18.0, 13.0)}
-            <text class="mono tiny pod-below" x="26" y="45" text-anchor="middle">
-                {move || looks.with(|l| words::clip(&l.name, 7))}
-            </text>
+        (Form::Tall, _) => {
+            let middle = pod_w.get() / 2.0;
+            view! {
+                <rect class="hit" x="0" y="0" width=middle * 2.0 height="50" rx="4"/>
+                {glyph(middle, 18.0, 13.0)}
+                <text class="mono tiny pod-below" x=middle y="45" text-anchor="middle">
+                    {move || looks.with(|l| words::clip(&l.name, 7))}
+                </text>
+            }
         }
         .into_any(),
     }
