@@ -122,6 +122,7 @@ pub fn PodRow(ctx: Ctx, id: Id) -> impl IntoView {
     let name = move || looks.with(|l| l.name.clone());
     let state_text = move || looks.with(|l| words::state_word(l.state));
     let state_style = move || looks.with(|l| if l.state == PodState::Dead { "pod-st failtxt" } else { "pod-st" });
+    let pod_w = Memo::new(move |_| spot.get().w);
     let inside = move || {
         match (ctx.form.get(), close.get()) {
         (Form::Wide, false) => view! {
