@@ -8,7 +8,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
-import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { policyTag } from "./policy.mjs";
@@ -70,3 +70,9 @@ process.stdout.write(servicelab("site", "render", dist));
 for (const language of ["en", "zh"])
   if (!existsSync(file(`${language}/index.html`))) throw new Error(`site render wrote no ${language}/index.html`);
 writeFileSync(file("index.html"), readFileSync(join(top, "tools/door.html"), "utf8").replace("<!-- policy -->", policyTag()));
+
+// What lies in dist/ is told to ./lab test, which tests a release only.
+if (process.env.TRUNK_DIST_DIR === join(top, "dist")) {
+  mkdirSync(join(top, "target/web"), { recursive: true });
+  writeFileSync(join(top, "target/web/dist-is"), release && !serving ? "release" : "for trying");
+}

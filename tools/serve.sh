@@ -24,4 +24,5 @@ say "building (the first time some minutes), then at http://$host:$port/"
 # shellcheck source=/dev/null
 . "$TOOLS/env.sh"
 cd "$top"
-exec trunk serve --address "$address" --port "$port" ${more[@]+"${more[@]}"}
+mkdir -p target/serve   # dist/ stays what ./lab build made
+exec trunk serve --dist target/serve --address "$address" --port "$port" ${more[@]+"${more[@]}"}

@@ -101,7 +101,7 @@ fi
 
 # ---- the built site
 build_is_stale() {
-  [ -e dist/index.html ] || return 0
+  [ -e dist/index.html ] && [ "$(cat target/web/dist-is 2>/dev/null)" = release ] || return 0
   local sources=() each
   for each in Cargo.toml Cargo.lock Trunk.toml index.html crates src public lessons style tools editor/src editor/package-lock.json; do
     [ ! -e "$each" ] || sources+=("$each")
