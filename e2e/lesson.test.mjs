@@ -80,7 +80,6 @@ browserTest("the lesson works in Chinese, dark, on a phone, and after a reload",
   await running(page, "zh");
   await axe(page);
   await screenshot(page, "lesson-zh-phone-dark");
-  await speed(page, "zh", "ArrowRight", 2);
   const pod = podOn(page, "node-a").first();
   await pod.focus();
   await page.keyboard.press("Enter");

@@ -30,6 +30,7 @@ for (const [name, path] of [["home", ""], ["first-service", "first-service/"], [
 
 browserTest("the text is there before any script", async ({ open }) => {
   const page = await open("first-service/", { lang: "en", context: { javaScriptEnabled: false } });
+  page.allow(/request: csp/); // how Chromium tells of scripts that it was told not to run
   await page.getByRole("heading", { level: 1 }).waitFor();
   assert.ok((await page.locator("article").textContent()).length > 3_000);
 });

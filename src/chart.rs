@@ -277,11 +277,13 @@ fn failures(d: &Data, hatch: &str) -> AnyView {
         .filter(|o| sums.of(*o) > 0)
         .map(|o| format!("{} {}", sums.of(o), words::outcome_word(o)))
         .collect();
+    // Several causes have a line of their own under the heading.
+    let legend_y = if legend.len() > 1 { "161" } else { "148" };
     let legend = if legend.is_empty() { t("chart-no-failures") } else { legend.join(" · ") };
     let legend_class = if sums.failed() > 0 { "axis is-fail" } else { "axis" };
     view! {
         <text class="mlabel" x="0" y="148">{t("chart-failures")}</text>
-        <text class=legend_class x="276" y="148" text-anchor="end">{legend}</text>
+        <text class=legend_class x="276" y=legend_y text-anchor="end">{legend}</text>
         {grid(d.most_failed, FAIL_TOP, FAIL_BOTTOM, 1)}
         {bars}
         <path class="axisline" d=format!("M{LEFT} {}H{RIGHT}", FAIL_BOTTOM + 0.5)/>
