@@ -298,7 +298,8 @@ fn the_rules_are_those_of_the_terminal() {
     objects.extend(store.list::<EndpointSlice>().cloned().map(kube_api::Object::EndpointSlice));
     for machine in cluster.machines() {
         let settings = std::sync::Arc::new(kube_proxy::Settings::default());
-        let printed = kube_proxy::proxier_of(&objects, &machine.name, settings, kube_api::IpFamily::V4).expect("node").sync();
+        let printed =
+            kube_proxy::proxier_of(&objects, &machine.name, settings, kube_api::IpFamily::V4).expect("node").sync();
         let text = datapath::iptables_restore(machine.kernel.rules());
         assert_eq!(text, datapath::iptables_restore(&printed), "{}", machine.name);
         assert!(text.contains("default/my-service cluster IP"));
