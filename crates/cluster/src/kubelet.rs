@@ -5,6 +5,7 @@
 
 use crate::cluster::Cluster;
 use crate::event::{Event, EventKey, NodeName, Step};
+use crate::probe::{ProbeRun, next_tick};
 use crate::scenario::{Sigterm, WorkloadSpec};
 use crate::traffic::RequestId;
 use crate::workload;
@@ -48,17 +49,6 @@ pub enum Process {
         /// When it starts again.
         until: Time,
     },
-}
-
-/// The state of one probe.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct ProbeRun {
-    /// From which its ticks are counted.
-    pub anchor: Time,
-    /// Results in a row that differ from what holds.
-    pub streak: u32,
-    /// Next tick, while something can change.
-    pub next: Option<EventKey>,
 }
 
 /// A Pod as it is on its node.
@@ -115,22 +105,12 @@ impl Sandbox {
     pub fn is_running(&self) -> bool {
         matches!(self.process, Process::Booting | Process::Listening | Process::Draining)
     }
-    fn readiness_probe(&self) -> Option<&Probe> {
+    pub(crate) fn readiness_probe(&self) -> Option<&Probe> {
         self.pod.spec.containers.iter().find_map(|c| c.readiness_probe.as_ref())
     }
-    fn liveness_probe(&self) -> Option<&Probe> {
+    pub(crate) fn liveness_probe(&self) -> Option<&Probe> {
         self.pod.spec.containers.iter().find_map(|c| c.liveness_probe.as_ref())
     }
-}
-
-fn period(probe: &Probe) -> Span {
-    Span::from_secs(probe.period_seconds.max(1) as u64)
-}
-
-/// The first tick of a grid later than `now`.
-pub(crate) fn next_tick(anchor: Time, period: Span, now: Time) -> Time {
-    let passed = now.since(anchor).as_micros() / period.as_micros().max(1);
-    anchor + period.times(passed + 1)
 }
 
 impl Cluster {
@@ -220,7 +200,7 @@ impl Cluster {
     }
 
     /// Plans a step of the present process.
-    fn step_after(&mut self, uid: Uid, after: Span, step: Step) -> Option<EventKey> {
+    pub(crate) fn step_after(&mut self, uid: Uid, after: Span, step: Step) -> Option<EventKey> {
         let life = self.sandboxes.get(&uid)?.life;
         Some(self.events.plan(self.now + after, Event::Sandbox(uid, life, step)))
     }
@@ -325,84 +305,6 @@ impl Cluster {
         self.look_at_probes(uid);
     }
 
-    /// Plans ticks for probes whose result will differ from what holds. A healthy probe costs nothing.
-    pub(crate) fn look_at_probes(&mut self, uid: Uid) {
-        let Some(s) = self.sandboxes.get(&uid).filter(|s| s.noticed).cloned() else { return };
-        if let Some(probe) = s.readiness_probe()
-            && s.readiness.next.is_none()
-            && self.readiness_result(&s) != s.ready
-        {
-            let at = next_tick(s.readiness.anchor, period(probe), self.now);
-            let key = self.step_after(uid, at.since(self.now), Step::Readiness);
-            if let Some(s) = self.sandbox_mut(uid) {
-                s.readiness.next = key;
-            }
-        }
-        if let Some(probe) = s.liveness_probe()
-            && s.liveness.next.is_none()
-            && s.killed_at.is_none()
-            && !self.liveness_result(&s)
-        {
-            let from = s.started_at + Span::from_secs(probe.initial_delay_seconds.max(0) as u64);
-            let at = next_tick(s.liveness.anchor, period(probe), self.now.max(from));
-            let key = self.step_after(uid, at.since(self.now), Step::Liveness);
-            if let Some(s) = self.sandbox_mut(uid) {
-                s.liveness.next = key;
-            }
-        }
-    }
-
-    fn readiness_result(&self, s: &Sandbox) -> bool {
-        self.liveness_result(s) && !s.readiness_failing
-    }
-
-    /// Whether the process answers its kubelet: it listens, and its cable is in.
-    fn liveness_result(&self, s: &Sandbox) -> bool {
-        s.process == Process::Listening && !s.cut
-    }
-
-    fn readiness_tick(&mut self, sandbox: &Sandbox) {
-        let Some(probe) = sandbox.readiness_probe().cloned() else { return };
-        let result = self.readiness_result(sandbox);
-        let needed = if result { probe.success_threshold } else { probe.failure_threshold }.max(1) as u32;
-        let uid = sandbox.uid;
-        let mut turned = false;
-        if let Some(s) = self.sandbox_mut(uid) {
-            s.readiness.next = None;
-            s.readiness.streak = if result == s.ready { 0 } else { s.readiness.streak + 1 };
-            if s.readiness.streak >= needed {
-                s.ready = result;
-                s.readiness.streak = 0;
-                turned = true;
-            }
-        }
-        if turned {
-            self.report(uid);
-        } else if !result {
-            self.mark_pod(sandbox, "mark-readiness-failed");
-        }
-        self.look_at_probes(uid);
-    }
-
-    fn liveness_tick(&mut self, sandbox: &Sandbox) {
-        let Some(probe) = sandbox.liveness_probe().cloned() else { return };
-        let alive = self.liveness_result(sandbox);
-        let uid = sandbox.uid;
-        let mut kill = false;
-        if let Some(s) = self.sandbox_mut(uid) {
-            s.liveness.next = None;
-            s.liveness.streak = if alive { 0 } else { s.liveness.streak + 1 };
-            kill = s.liveness.streak >= probe.failure_threshold.max(1) as u32;
-        }
-        if kill {
-            self.mark_pod(sandbox, "mark-liveness-failed");
-            self.end_process(uid, 137);
-            self.noticed_exit_of(uid);
-        } else {
-            self.look_at_probes(uid);
-        }
-    }
-
     /// The process ends, now. Connections to it are reset; the network namespace stands.
     pub(crate) fn end_process(&mut self, uid: Uid, code: i32) {
         let now = self.now;
@@ -423,7 +325,7 @@ impl Cluster {
         self.step_after(uid, relist, Step::NoticedExit);
     }
 
-    fn noticed_exit_of(&mut self, uid: Uid) {
+    pub(crate) fn noticed_exit_of(&mut self, uid: Uid) {
         if let Some(s) = self.sandboxes.get(&uid).cloned() {
             self.noticed_exit(&s);
         }
@@ -554,7 +456,7 @@ impl Cluster {
         self.events.plan(self.now + write, Event::Status(uid));
     }
 
-    fn mark_pod(&mut self, sandbox: &Sandbox, id: &str) {
+    pub(crate) fn mark_pod(&mut self, sandbox: &Sandbox, id: &str) {
         let name = &sandbox.key.name;
         self.mark(MarkKind::Change, format!("Pod/{name}"), Phrase::new(id).with("pod", name));
     }

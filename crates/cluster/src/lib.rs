@@ -15,6 +15,7 @@ mod fault;
 mod kubelet;
 mod machine;
 mod node_lifecycle;
+mod probe;
 mod proxy;
 mod report;
 mod scenario;

@@ -5,7 +5,8 @@
 
 use crate::cluster::Cluster;
 use crate::event::{Event, NodeName};
-use crate::kubelet::{Process, next_tick};
+use crate::kubelet::Process;
+use crate::probe::next_tick;
 use crate::scheduler::tolerates;
 use kube_api::{Condition, ConditionStatus, NamespacedName, Node, Pod, Taint, Uid};
 use lab_base::{Source, Span, Time, subject};

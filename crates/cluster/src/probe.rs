@@ -1,0 +1,111 @@
+//! Readiness and liveness probes (`pkg/kubelet/prober/worker.go`).
+//!
+//! A probe ticks only while its result can change something: a healthy one costs nothing.
+
+use crate::cluster::Cluster;
+use crate::event::{EventKey, Step};
+use crate::kubelet::{Process, Sandbox};
+use kube_api::{Probe, Uid};
+use lab_base::{Span, Time};
+use serde::Serialize;
+
+/// The state of one probe.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ProbeRun {
+    /// From which its ticks are counted.
+    pub anchor: Time,
+    /// Results in a row that differ from what holds.
+    pub streak: u32,
+    /// Next tick, while something can change.
+    pub next: Option<EventKey>,
+}
+
+fn period(probe: &Probe) -> Span {
+    Span::from_secs(probe.period_seconds.max(1) as u64)
+}
+
+/// The first tick of a grid later than `now`.
+pub(crate) fn next_tick(anchor: Time, period: Span, now: Time) -> Time {
+    let passed = now.since(anchor).as_micros() / period.as_micros().max(1);
+    anchor + period.times(passed + 1)
+}
+
+impl Cluster {
+    /// Plans ticks for probes whose result will differ from what holds. A healthy probe costs nothing.
+    pub(crate) fn look_at_probes(&mut self, uid: Uid) {
+        let Some(s) = self.sandboxes.get(&uid).filter(|s| s.noticed).cloned() else { return };
+        if let Some(probe) = s.readiness_probe()
+            && s.readiness.next.is_none()
+            && self.readiness_result(&s) != s.ready
+        {
+            let at = next_tick(s.readiness.anchor, period(probe), self.now);
+            let key = self.step_after(uid, at.since(self.now), Step::Readiness);
+            if let Some(s) = self.sandbox_mut(uid) {
+                s.readiness.next = key;
+            }
+        }
+        if let Some(probe) = s.liveness_probe()
+            && s.liveness.next.is_none()
+            && s.killed_at.is_none()
+            && !self.liveness_result(&s)
+        {
+            let from = s.started_at + Span::from_secs(probe.initial_delay_seconds.max(0) as u64);
+            let at = next_tick(s.liveness.anchor, period(probe), self.now.max(from));
+            let key = self.step_after(uid, at.since(self.now), Step::Liveness);
+            if let Some(s) = self.sandbox_mut(uid) {
+                s.liveness.next = key;
+            }
+        }
+    }
+
+    fn readiness_result(&self, s: &Sandbox) -> bool {
+        self.liveness_result(s) && !s.readiness_failing
+    }
+
+    /// Whether the process answers its kubelet: it listens, and its cable is in.
+    fn liveness_result(&self, s: &Sandbox) -> bool {
+        s.process == Process::Listening && !s.cut
+    }
+
+    pub(crate) fn readiness_tick(&mut self, sandbox: &Sandbox) {
+        let Some(probe) = sandbox.readiness_probe().cloned() else { return };
+        let result = self.readiness_result(sandbox);
+        let needed = if result { probe.success_threshold } else { probe.failure_threshold }.max(1) as u32;
+        let uid = sandbox.uid;
+        let mut turned = false;
+        if let Some(s) = self.sandbox_mut(uid) {
+            s.readiness.next = None;
+            s.readiness.streak = if result == s.ready { 0 } else { s.readiness.streak + 1 };
+            if s.readiness.streak >= needed {
+                s.ready = result;
+                s.readiness.streak = 0;
+                turned = true;
+            }
+        }
+        if turned {
+            self.report(uid);
+        } else if !result {
+            self.mark_pod(sandbox, "mark-readiness-failed");
+        }
+        self.look_at_probes(uid);
+    }
+
+    pub(crate) fn liveness_tick(&mut self, sandbox: &Sandbox) {
+        let Some(probe) = sandbox.liveness_probe().cloned() else { return };
+        let alive = self.liveness_result(sandbox);
+        let uid = sandbox.uid;
+        let mut kill = false;
+        if let Some(s) = self.sandbox_mut(uid) {
+            s.liveness.next = None;
+            s.liveness.streak = if alive { 0 } else { s.liveness.streak + 1 };
+            kill = s.liveness.streak >= probe.failure_threshold.max(1) as u32;
+        }
+        if kill {
+            self.mark_pod(sandbox, "mark-liveness-failed");
+            self.end_process(uid, 137);
+            self.noticed_exit_of(uid);
+        } else {
+            self.look_at_probes(uid);
+        }
+    }
+}
