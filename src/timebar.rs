@@ -227,6 +227,8 @@ mod tests {
             mark(1_500, MarkKind::Sync),
             mark(9_000, MarkKind::Apply),
         ];
-        assert_eq!(drawn(&marks, 20.0), [(0.051, true, true), (0.45, false, true)]);
+        let drawn = drawn(&marks, 20.0);
+        assert_eq!(drawn.iter().map(|d| (d.1, d.2)).collect::<Vec<_>>(), [(true, true), (false, true)]);
+        assert!(drawn.iter().zip([0.051, 0.45]).all(|(d, at)| (d.0 - at).abs() < 1e-9), "{drawn:?}");
     }
 }

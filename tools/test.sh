@@ -92,6 +92,8 @@ wasm_tests() {
 trunk_build() { trunk build --release; }
 if want site; then
   step "clippy for wasm" web cargo clippy --locked -p servicelab --target wasm32-unknown-unknown --all-targets -- -D warnings
+  # What needs no browser: frame store, clock, layout, dots, charts, words.
+  step "tests of the site" native cargo test --locked -p servicelab --bin site
   if grep -rqs wasm_bindgen_test src tests; then step "wasm tests" web wasm_tests; fi
 fi
 if { want site || want engine; } && [ -e tools/wasm-hash.sh ]; then
