@@ -7,13 +7,12 @@ use crate::machine::Machine;
 use crate::scenario::{ClientSpec, Scenario, WorkloadSpec};
 use crate::store::{Change, Store};
 use crate::traffic::{Client, Request, RequestId};
-use imbl::{OrdMap, OrdSet};
 use kube_api::{
     Condition, ConditionStatus, Endpoint, EndpointPort, EndpointSlice, Kind, LABEL_HOSTNAME, LABEL_SERVICE_NAME,
     LABEL_ZONE, Namespace, NamespacedName, Node, NodeAddress, NodeSpec, NodeStatus, Object, ObjectMeta, Release,
     Service, ServicePort, StringMap, Uid,
 };
-use lab_base::{Dice, Source, Span, Time, subject};
+use lab_base::{Dice, OrdMap, OrdSet, Source, Span, Time, subject};
 use lab_protocol::{MarkKind, Motion, Phrase};
 use serde::Serialize;
 use std::net::IpAddr;
@@ -369,7 +368,7 @@ impl Cluster {
 impl Cluster {
     /// Puts a key into a controller's queue, unless it waits there already.
     pub(crate) fn enqueue(&mut self, controller: Controller, key: NamespacedName) {
-        if self.queued.insert((controller, key.clone())).is_some() {
+        if !self.queued.insert((controller, key.clone())) {
             return;
         }
         let at = self.hears_at(subject(&["controller", controller_name(controller)]), &key);

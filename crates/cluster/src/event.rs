@@ -2,9 +2,8 @@
 
 use crate::store::Change;
 use crate::traffic::RequestId;
-use imbl::OrdMap;
 use kube_api::{NamespacedName, Uid};
-use lab_base::Time;
+use lab_base::{OrdMap, Time};
 use lab_protocol::{Fault, Outcome};
 use serde::Serialize;
 use std::sync::Arc;

@@ -1,9 +1,8 @@
 //! What has happened: one set of facts for lesson checks, charts, tables and reports.
 
 use crate::kubelet::Sandbox;
-use imbl::{OrdMap, Vector};
 use kube_api::{NamespacedName, Uid};
-use lab_base::Time;
+use lab_base::{OrdMap, Time, Vector};
 use lab_protocol::{Counts, Fault, Mark, MarkKind, Outcome, Phrase};
 use serde::Serialize;
 use std::net::IpAddr;

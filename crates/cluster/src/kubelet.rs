@@ -9,9 +9,8 @@ use crate::probe::{ProbeRun, next_tick};
 use crate::scenario::{Sigterm, WorkloadSpec};
 use crate::traffic::RequestId;
 use crate::workload;
-use imbl::OrdSet;
 use kube_api::{ContainerTermination, NamespacedName, Pod, Probe, Uid, selects};
-use lab_base::{Source, Span, Time, subject};
+use lab_base::{OrdSet, Source, Span, Time, subject};
 use lab_protocol::{MarkKind, Outcome, Phrase};
 use serde::Serialize;
 use std::net::IpAddr;
@@ -247,7 +246,7 @@ impl Cluster {
         let addresses = self.addresses.clone();
         let image = sandbox.pod.spec.containers.first().map(|c| c.image.clone()).unwrap_or_default();
         let Some(machine) = self.machine_mut(&sandbox.node) else { return };
-        let pulled = machine.images.insert(image).is_some();
+        let pulled = !machine.images.insert(image);
         let ip = machine.new_address(|ip| addresses.contains_key(&ip));
         let Some(ip) = ip else { return }; // the node's range is full: the Pod stays in ContainerCreating
         self.addresses.insert(ip, sandbox.uid);
@@ -313,7 +312,7 @@ impl Cluster {
         let reason = if code == 0 { "Completed" } else { "Error" };
         s.last_exit = Some(ContainerTermination { exit_code: code, reason: reason.into(), finished_at: now });
         s.process = Process::Exited { code, at: now };
-        for id in serving {
+        for id in serving.iter().copied() {
             self.break_off(id, Outcome::Reset);
         }
     }

@@ -2,11 +2,10 @@
 
 use crate::event::NodeName;
 use datapath::{Kernel, KernelConfig, Table};
-use imbl::OrdSet;
 use kube_api::{IpFamily, NamespacedName, Release, Uid};
 use kube_proxy::iptables::{ChainKind, service_chain_name};
 use kube_proxy::{NodeContext, Proxier, Settings};
-use lab_base::Time;
+use lab_base::{OrdSet, Time};
 use serde::Serialize;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -1,10 +1,9 @@
 //! The API server's store: objects by kind and name, versions, and the changes that watchers hear of.
 
-use imbl::OrdMap;
 use kube_api::{
     Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod, ReplicaSet, Service, Uid,
 };
-use lab_base::Time;
+use lab_base::{OrdMap, Time};
 use serde::Serialize;
 use std::sync::Arc;
 

@@ -8,9 +8,8 @@ use crate::event::{Event, EventKey, NodeName};
 use crate::kubelet::Process;
 use crate::scenario::{Arrival, ClientSpec, Target};
 use datapath::{Entry, Flow, L4, Verdict};
-use imbl::Vector;
 use kube_api::{EndpointSlice, NamespacedName, Protocol, Service, ServiceType, Uid};
-use lab_base::{Source, Span, Time, subject};
+use lab_base::{Source, Span, Time, Vector, subject};
 use lab_protocol::{Counts, Id, Motion, Outcome};
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
@@ -326,7 +325,7 @@ impl Cluster {
     /// Takes a request off a server's hands. False: it isn't there any more.
     fn served(&mut self, id: RequestId, pod: Uid) -> bool {
         let Some(s) = self.sandbox_mut(pod) else { return false };
-        s.serving.remove(&id).is_some()
+        s.serving.remove(&id)
     }
 
     /// The server's process died with the request in its hands.
@@ -345,7 +344,7 @@ impl Cluster {
     /// The requests in a server's hands are lost without a word: its machine or its network namespace is gone.
     pub(crate) fn fall_silent(&mut self, uid: Uid) {
         let Some(s) = self.sandbox_mut(uid) else { return };
-        for id in core::mem::take(&mut s.serving) {
+        for id in core::mem::take(&mut s.serving).iter().copied() {
             if let Some(request) = self.requests.get(&id).cloned() {
                 self.decide(id, request.arrived, Outcome::TimedOut, request.give_up.0);
             }

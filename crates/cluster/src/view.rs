@@ -343,7 +343,7 @@ impl FrameMaker {
         let seconds = (first..=now).filter_map(|s| cluster.second_view(s)).collect();
         self.last_second = now;
         let marks: Vec<_> =
-            cluster.facts().marks().iter().rev().take_while(|m| m.seq > self.last_mark).cloned().collect();
+            cluster.facts().marks().iter_back().take_while(|m| m.seq > self.last_mark).cloned().collect();
         if let Some(last) = marks.first() {
             self.last_mark = last.seq;
         }

@@ -3,8 +3,7 @@
 //! An entry is gone at its expiry, whoever looks and whenever: every change first drops what has expired.
 
 use crate::{Flow, L4, Nat};
-use imbl::{OrdMap, OrdSet};
-use lab_base::{Span, Time};
+use lab_base::{OrdMap, OrdSet, Span, Time};
 use serde::Serialize;
 use std::net::SocketAddr;
 

@@ -1,7 +1,7 @@
 //! Which rules of a shared chain a packet can meet at all, without walking the chain.
 
 use crate::{Flow, L4, Segment};
-use imbl::OrdMap;
+use lab_base::OrdMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 

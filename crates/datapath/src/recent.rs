@@ -1,7 +1,6 @@
 //! The lists of the `recent` match (`net/netfilter/xt_recent.c`).
 
-use imbl::OrdMap;
-use lab_base::{Span, Time};
+use lab_base::{OrdMap, Span, Time};
 use serde::Serialize;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -6,7 +6,7 @@
 
 use crate::index::{Index, Ranks};
 use crate::{ChainRef, Hook, Match, Placed, Rule, Table, Target};
-use imbl::{OrdMap, Vector};
+use lab_base::{OrdMap, Vector};
 use std::sync::{Arc, OnceLock};
 
 /// A chain that is always there.

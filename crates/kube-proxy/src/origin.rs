@@ -2,8 +2,8 @@
 
 use crate::service_change_tracker::ServicePortInfo;
 use datapath::OriginId;
-use imbl::OrdMap;
 use kube_api::{NamespacedName, Uid};
+use lab_base::OrdMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -9,8 +9,8 @@ use crate::service_change_tracker::{ServicePortInfo, service_ports};
 use crate::topology::{Categorized, categorize_endpoints};
 use crate::{NodeContext, Origin, Settings};
 use datapath::{Kernel, OriginId, Ruleset, iptables_restore, nft};
-use imbl::{OrdMap, OrdSet};
 use kube_api::{EndpointSlice, IpFamily, NamespacedName, Protocol, Service};
+use lab_base::{OrdMap, OrdSet};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -283,7 +283,7 @@ impl Proxier {
         let dirty = std::mem::take(&mut self.dirty);
         let mut events = Events::default();
         let mut endpoints: Vec<(NamespacedName, EndpointsMap)> = Vec::with_capacity(dirty.len());
-        for service in dirty {
+        for service in dirty.iter().cloned() {
             self.forget_gone_ports(&service, &mut events);
             let slices = self.slices.get(&service).into_iter().flat_map(|s| s.values()).map(Arc::as_ref);
             let map = endpoints_by_port(slices, self.family, &self.node.name);

@@ -45,7 +45,7 @@ fn pod_fact(pod: &Pod, gone: Option<Time>) -> PodFact {
 fn name_of(cluster: &Cluster, pod: Uid) -> Option<String> {
     let living = cluster.store().by_uid::<Pod>(pod).map(|p| p.metadata.name.clone());
     living.or_else(|| {
-        let gone = cluster.facts().gone_pods().iter().rev().find(|g| g.pod.metadata.uid == pod);
+        let gone = cluster.facts().gone_pods().iter_back().find(|g| g.pod.metadata.uid == pod);
         gone.map(|g| g.pod.metadata.name.clone())
     })
 }
@@ -122,7 +122,7 @@ impl Facts for Cluster {
             .map(|(namespace, name)| self.store().get::<Service>(&key(namespace, name)).map(|s| s.metadata.uid));
         let mut by_pod = BTreeMap::new();
         // From the end, since windows end at or near the present.
-        let ended = self.facts().requests().iter().rev().skip_while(|r| r.ended >= query.to);
+        let ended = self.facts().requests().iter_back().skip_while(|r| r.ended >= query.to);
         for request in ended.take_while(|r| r.ended >= query.from) {
             let wanted = client.is_none_or(|c| c == Some(request.client))
                 && service.is_none_or(|s| s.is_some() && s == request.service);
@@ -154,7 +154,7 @@ impl Facts for Cluster {
     fn pods(&self, namespace: &str, selector: &BTreeMap<String, String>, since: Time) -> Vec<PodFact> {
         let wanted = |p: &Pod| p.metadata.namespace == namespace && selects(selector, &p.metadata.labels);
         let living = self.store().list::<Pod>().filter(|p| wanted(p)).map(|p| pod_fact(p, None));
-        let gone = self.facts().gone_pods().iter().rev().take_while(|g| g.at >= since);
+        let gone = self.facts().gone_pods().iter_back().take_while(|g| g.at >= since);
         let gone = gone.filter(|g| wanted(&g.pod)).map(|g| pod_fact(&g.pod, Some(g.at)));
         let mut all: Vec<PodFact> = living.chain(gone).collect();
         all.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
@@ -162,7 +162,7 @@ impl Facts for Cluster {
     }
 
     fn commands(&self, since: Time) -> Vec<CommandFact> {
-        let deeds = self.facts().deeds().iter().rev().take_while(|(at, _)| *at >= since);
+        let deeds = self.facts().deeds().iter_back().take_while(|(at, _)| *at >= since);
         let mut all: Vec<CommandFact> = deeds.map(|(at, deed)| CommandFact { at: *at, what: what(deed) }).collect();
         all.reverse();
         all

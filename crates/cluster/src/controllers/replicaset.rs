@@ -47,7 +47,7 @@ impl Cluster {
     fn tell_pod_limit(&mut self, set: &ReplicaSet) {
         let object = format!("ReplicaSet/{}", set.metadata.name);
         let recent = self.now - Span::from_secs(60);
-        let told = self.facts.marks().iter().rev().take_while(|m| m.at >= recent).any(|m| m.object == object);
+        let told = self.facts.marks().iter_back().take_while(|m| m.at >= recent).any(|m| m.object == object);
         if !told {
             self.mark(MarkKind::Change, object, Phrase::new("mark-pod-limit").with("limit", MAX_PODS));
         }

@@ -1,7 +1,6 @@
 //! Elements that packets put into sets.
 
-use imbl::OrdMap;
-use lab_base::{Span, Time};
+use lab_base::{OrdMap, Span, Time};
 use serde::Serialize;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 
 use super::{Chain, Element, Family, Holder, Key, Map, Match, Rule, Set, SetRef, Statement, Verdict};
 use crate::{ChainRef, Hook};
-use imbl::OrdMap;
+use lab_base::OrdMap;
 use std::sync::Arc;
 
 /// For each chain, its rules by their places in the list of all.
