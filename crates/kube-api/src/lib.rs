@@ -13,7 +13,9 @@ pub mod objects;
 mod place;
 mod release;
 mod schema;
+pub mod timestamp;
 pub mod validation;
+pub mod wire;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};

@@ -77,6 +77,13 @@ pub fn parse_as(text: &str, release: Release) -> Parsed {
     parsed
 }
 
+/// Takes an object that is a tree already, as a release does.
+pub fn parse_tree(tree: Tree, release: Release) -> Parsed {
+    let mut parsed = Parsed::default();
+    parsed.document("", tree, 0, release);
+    parsed
+}
+
 /// Where a field path stands in the text that a tree was read from. A field that isn't there stands at its
 /// parent's key.
 pub fn place(tree: &Tree, path: &str) -> Span {
