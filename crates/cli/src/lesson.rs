@@ -5,8 +5,10 @@ mod skeleton;
 
 pub use skeleton::new;
 
+use kube_api::yaml;
 use lab_protocol::Phrase;
 use lesson::{Course, LANGUAGES, LessonSpec, Mistake};
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,6 +68,9 @@ pub fn check(dir: &Path) -> Result<Report, String> {
             return Ok(report);
         }
     };
+    if let Err(lines) = read_alike::<Course>(dir, "course.yaml", &read(&path)?) {
+        report.add(&path.display().to_string(), Err(lines));
+    }
     let mistakes = course_mistakes(dir, &course)?;
     if !mistakes.is_empty() {
         report.add(&path.display().to_string(), Err(mistakes));
@@ -110,6 +115,7 @@ fn hold(dir: &Path) -> Result<String, Vec<String>> {
     if !mistakes.is_empty() {
         return Err(mistakes.iter().map(|m| line(dir, m)).collect());
     }
+    read_alike::<LessonSpec>(dir, "lesson.yaml", &files["lesson.yaml"])?;
     let spec = lesson::lesson(&files["lesson.yaml"]).map_err(|m| m.iter().map(|m| line(dir, m)).collect::<Vec<_>>())?;
     let folder = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
     if folder.is_some_and(|name| name != spec.id) {
@@ -117,6 +123,19 @@ fn hold(dir: &Path) -> Result<String, Vec<String>> {
         return Err(vec![what]);
     }
     prove::prove(&spec, &files).map_err(|lines| lines.iter().map(|l| format!("{}: {l}", dir.display())).collect())
+}
+
+/// A second opinion: the page reads its files with the API server's YAML 1.1; an author's other tools use a reader like
+/// serde_yaml. Where the two understand something else (`on`, `0777`, a repeated key), the author hears of it.
+fn read_alike<T: DeserializeOwned + PartialEq>(dir: &Path, file: &str, text: &str) -> Result<(), Vec<String>> {
+    let at = |what: String| vec![format!("{}: {what}", dir.join(file).display())];
+    let theirs: T = serde_yaml::from_str(text).map_err(|error| at(format!("serde_yaml: {error}")))?;
+    let ours = yaml::load(text).into_iter().next().and_then(Result::ok).and_then(|tree| yaml::from_tree::<T>(&tree).ok());
+    match ours {
+        Some(ours) if ours == theirs => Ok(()),
+        Some(_) => Err(at("YAML 1.1 and 1.2 read it differently; quote words like on, no, 0777".into())),
+        None => Ok(()), // told elsewhere, with its place
+    }
 }
 
 /// What course.yaml says, held against the lessons.
@@ -203,7 +222,8 @@ mod tests {
         let text = files.get_mut(file).unwrap();
         assert!(text.contains(from), "{from}");
         *text = text.replacen(from, to, 1);
-        let spec = lesson::lesson(&files["lesson.yaml"]).unwrap();
+        read_alike::<LessonSpec>(dir, "lesson.yaml", &files["lesson.yaml"])?;
+    let spec = lesson::lesson(&files["lesson.yaml"]).unwrap();
         prove::prove(&spec, &files).err().unwrap_or_default()
     }
 
@@ -252,7 +272,8 @@ mod tests {
         files.get_mut("start.yaml").unwrap().push_str(&format!("---\n{service}"));
         let text = files.get_mut("lesson.yaml").unwrap();
         *text = text.replacen("after: [lose-address]", "after: []", 1);
-        let spec = lesson::lesson(&files["lesson.yaml"]).unwrap();
+        read_alike::<LessonSpec>(dir, "lesson.yaml", &files["lesson.yaml"])?;
+    let spec = lesson::lesson(&files["lesson.yaml"]).unwrap();
         let said = prove::prove(&spec, &files).unwrap_err();
         assert!(said[0].contains("`connect` is solved at") && said[0].ends_with("nobody did anything"), "{said:#?}");
     }

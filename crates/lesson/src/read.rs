@@ -4,6 +4,7 @@ use crate::check::Check;
 use crate::markdown::is_id;
 use crate::spec::{Course, LANGUAGES, LessonSpec, QuestionSpec, Step, TaskSpec};
 use crate::values::Text;
+use kube_api::yaml::{self, Span};
 use lab_protocol::Diagnostic;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -71,15 +72,24 @@ pub(crate) fn all_files(spec: &LessonSpec, lesson_yaml: &str, language: &str) ->
     names.into_iter().collect()
 }
 
+/// Reads a file's one document, with the reader that reads manifests.
 fn parse<T: serde::de::DeserializeOwned>(file: &str, yaml: &str) -> Result<T, Vec<Mistake>> {
-    serde_yaml::from_str(yaml).map_err(|error| {
-        let (line, column) = error.location().map_or((1, 1), |l| (l.line() as u32, l.column() as u32));
-        let mut message = error.to_string();
-        if let Some(end) = message.rfind(" at line ") {
-            message.truncate(end);
+    let mistake = |d: kube_api::Diagnostic| {
+        let message = d.message.trim_start_matches("yaml: ").to_owned();
+        vec![(file.to_owned(), diagnostic(d.span.line, d.span.column, d.span.length.max(1), message))]
+    };
+    let mut documents = yaml::load(yaml).into_iter();
+    let tree = match (documents.next(), documents.next()) {
+        (Some(Ok(tree)), None) => tree,
+        (Some(Err(wrong)), _) | (_, Some(Err(wrong))) => return Err(mistake(wrong)),
+        (None, _) => return Err(vec![(file.to_owned(), diagnostic(1, 1, 1, "the file is empty".into()))]),
+        (_, Some(Ok(second))) => {
+            let Span { line, column, .. } = second.span;
+            let message = "a second document; there is one in a file".into();
+            return Err(vec![(file.to_owned(), diagnostic(line, column, 1, message))]);
         }
-        vec![(file.to_owned(), diagnostic(line, column, 1, message))]
-    })
+    };
+    yaml::from_tree(&tree).map_err(mistake)
 }
 
 /// A mistake that prevents a lesson from being shown.

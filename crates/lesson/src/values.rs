@@ -109,6 +109,7 @@ pub(crate) fn seconds(span: Span) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kube_api::yaml;
 
     #[test]
     fn lengths() {
@@ -122,7 +123,7 @@ mod tests {
 
     #[test]
     fn amounts() {
-        let read = |yaml: &str| serde_yaml::from_str::<Amount>(yaml);
+        let read = |text: &str| yaml::from_tree::<Amount>(&yaml::load(text).remove(0).unwrap());
         assert_eq!(read("3").unwrap().to_string(), "3");
         assert_eq!(read("{min: 3}").unwrap().to_string(), "≥ 3");
         assert_eq!(read("{max: 0}").unwrap().to_string(), "0");
