@@ -34,6 +34,8 @@ pub enum Source {
     SourcePort = 11,
     /// A server's own random errors; subject: request.
     ServerError = 12,
+    /// Time of a question to CoreDNS and its answer; subject: client.
+    DnsDelay = 13,
 }
 
 /// The seed of a run, from which every draw follows.

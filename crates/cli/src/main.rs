@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod conformance;
+mod dns;
 mod flow;
 mod lesson;
 mod rules;
@@ -18,6 +19,7 @@ const USAGE: &str = "usage: servicelab COMMAND ...
   rules        a node's rules, as kube-proxy writes them
   validate     what the API server answers to manifests
   flow         where a node sends a connection, from its rules
+  dns          what CoreDNS answers to a name
   conformance  every case below a folder, held to what the real thing did
   run          a scenario without a browser: what became of its requests
   lesson       check [DIR]: lessons held to their promises; new [CHAPTER/]ID: a lesson to begin with
@@ -50,6 +52,23 @@ fn flow(args: &[String]) -> ExitCode {
         }
         Err(rules::Failure::Usage(why)) => {
             eprintln!("{why}\nusage: {}", flow::USAGE);
+            ExitCode::from(2)
+        }
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn dns(args: &[String]) -> ExitCode {
+    match dns::run(args) {
+        Ok(text) => {
+            print(&text);
+            ExitCode::SUCCESS
+        }
+        Err(rules::Failure::Usage(why)) => {
+            eprintln!("{why}\nusage: {}", dns::USAGE);
             ExitCode::from(2)
         }
         Err(failure) => {
@@ -171,6 +190,7 @@ fn main() -> ExitCode {
         Some((command, rest)) => match command.as_str() {
             "rules" => rules(rest),
             "flow" => flow(rest),
+            "dns" => dns(rest),
             "validate" => validate(rest),
             "conformance" => conformance(rest),
             "run" => run(rest),

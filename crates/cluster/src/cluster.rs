@@ -1,5 +1,6 @@
 //! The simulated cluster: its whole state, and the loop that lets events happen.
 
+use crate::dns::DnsServer;
 use crate::event::{Controller, Event, EventQueue, NodeName};
 use crate::facts::Facts;
 use crate::kubelet::Sandbox;
@@ -38,6 +39,7 @@ pub struct Cluster {
     pub(crate) queued: OrdSet<(Controller, NamespacedName)>,
     /// When a watcher will have heard the last change sent to it: changes arrive in order.
     pub(crate) watches: OrdMap<u64, Time>,
+    pub(crate) dns: DnsServer,
     pub(crate) clients: OrdMap<u64, Arc<Client>>,
     pub(crate) requests: OrdMap<RequestId, Request>,
     pub(crate) last_request: u64,
@@ -55,9 +57,10 @@ impl Cluster {
     /// The cluster of a scenario at time zero: everything that the scenario holds is up and settled.
     /// Objects that the API server refuses are told in the answer.
     pub fn new(scenario: &Scenario, seed: Option<u64>) -> (Cluster, Vec<String>) {
+        let release = scenario.cluster.release.parse().unwrap_or_default();
         let mut cluster = Cluster {
             dice: Dice::new(seed.unwrap_or(scenario.cluster.seed)),
-            release: scenario.cluster.release.parse().unwrap_or_default(),
+            release,
             now: Time::ZERO,
             bringing_up: true,
             events: EventQueue::default(),
@@ -68,6 +71,7 @@ impl Cluster {
             addresses: OrdMap::new(),
             queued: OrdSet::new(),
             watches: OrdMap::new(),
+            dns: DnsServer::new(&scenario.cluster.dns, release),
             clients: OrdMap::new(),
             requests: OrdMap::new(),
             last_request: 0,
@@ -231,6 +235,7 @@ impl Cluster {
             Event::Sandbox(uid, life, step) => self.sandbox_step(uid, life, step),
             Event::Status(uid) => self.write_status(uid),
             Event::Arrival(client) => self.arrival(client),
+            Event::Connect(id, to) => self.connect(id, to),
             Event::Arrive(id) => self.arrive(id),
             Event::Respond(id) => self.respond(id),
             Event::Finish(id, outcome) => self.finish(id, outcome),

@@ -6,6 +6,7 @@ use kube_api::{NamespacedName, Uid};
 use lab_base::{OrdMap, Time};
 use lab_protocol::{Fault, Outcome};
 use serde::Serialize;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Name of a node, shared by all that mention it.
@@ -45,6 +46,8 @@ pub enum Event {
     Status(Uid),
     /// A client sends its next request.
     Arrival(u64),
+    /// A client has the address of its target's name.
+    Connect(RequestId, SocketAddr),
     /// A request's first packet reaches the end of its way.
     Arrive(RequestId),
     /// The server's answer leaves.

@@ -57,11 +57,18 @@ impl Cluster {
             Fault::CutNode { node } => self.cut_node(node),
             Fault::JoinNode { node } => self.join_node(node),
             Fault::RemoveRule { node, namespace, service } => self.remove_rule(node, namespace, service),
+            Fault::StopDns | Fault::StartDns => self.dns.switch(*fault == Fault::StartDns),
         };
         if done && let Some(node) = node_of(fault) {
             let phrase = Phrase::new(&format!("mark-fault-{}", kebab(fault_name(fault)))).with("node", node);
             self.mark(MarkKind::Fault, format!("Node/{node}"), phrase);
             let deed = Deed::Fault { fault: fault.clone(), pod: None, deployment: None, node: Some(node.into()) };
+            self.facts.deed(self.now, deed);
+        }
+        if done && matches!(fault, Fault::StopDns | Fault::StartDns) {
+            let phrase = Phrase::new(&format!("mark-fault-{}", kebab(fault_name(fault))));
+            self.mark(MarkKind::Fault, "CoreDNS".into(), phrase);
+            let deed = Deed::Fault { fault: fault.clone(), pod: None, deployment: None, node: None };
             self.facts.deed(self.now, deed);
         }
         self.tell_watchers();
@@ -194,6 +201,8 @@ pub fn fault_name(fault: &Fault) -> &'static str {
         Fault::CutNode { .. } => "cutNode",
         Fault::JoinNode { .. } => "joinNode",
         Fault::RemoveRule { .. } => "removeRule",
+        Fault::StopDns => "stopDns",
+        Fault::StartDns => "startDns",
     }
 }
 

@@ -9,6 +9,8 @@ mod allocate;
 mod apply;
 mod cluster;
 mod controllers;
+pub mod dns;
+mod environment;
 mod event;
 mod facts;
 mod fault;
@@ -29,6 +31,7 @@ mod workload;
 
 pub use apply::{Applied, diagnostic};
 pub use cluster::{Cluster, SERVICE_CIDR};
+pub use environment::service_environment;
 pub use event::NodeName;
 pub use facts::{Deed, Facts, Ghost, GonePod, PodTally, RequestFact, SecondFact};
 pub use fault::fault_name;

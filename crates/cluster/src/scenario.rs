@@ -2,8 +2,9 @@
 //!
 //! The schema is told in `docs/scenario.md`. Every part is optional; an empty file is three empty nodes.
 
+use crate::dns::{DnsCache, DnsConfig, DnsName};
 use kube_api::manifest::{self, Content};
-use kube_api::{Diagnostic, NamespacedName, Object, StringMap, yaml};
+use kube_api::{Diagnostic, Object, StringMap, yaml};
 use lab_base::{Span, Time};
 use lab_protocol::{Fault, PodRef};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -34,11 +35,13 @@ pub struct ClusterSpec {
     pub release: String,
     /// A number, or each node's name and zone.
     pub nodes: Nodes,
+    /// CoreDNS.
+    pub dns: DnsConfig,
 }
 
 impl Default for ClusterSpec {
     fn default() -> Self {
-        ClusterSpec { seed: 1, release: "1.36".into(), nodes: Nodes::Count(3) }
+        ClusterSpec { seed: 1, release: "1.36".into(), nodes: Nodes::Count(3), dns: DnsConfig::default() }
     }
 }
 
@@ -116,7 +119,9 @@ pub const MAX_NODES: usize = 200;
 pub struct ClientSpec {
     /// Node that it runs on; empty: the first.
     pub node: String,
-    /// `http://NAME[.NAMESPACE][:PORT]/`, `http://IP[:PORT]/`, or `*`: every Service in turn.
+    /// Namespace of its Pod, which comes first in its search list.
+    pub namespace: String,
+    /// `http://NAME[:PORT]/`, `http://IP[:PORT]/`, or `*`: every Service in turn.
     pub target: String,
     /// Requests a second, each with a connection of its own.
     pub rate: f64,
@@ -125,16 +130,20 @@ pub struct ClientSpec {
     /// After how long it gives a request up.
     #[serde(deserialize_with = "duration")]
     pub timeout: Span,
+    /// How long it keeps the addresses of a name: `none`, `ttl` or a time.
+    pub dns_cache: DnsCache,
 }
 
 impl Default for ClientSpec {
     fn default() -> Self {
         ClientSpec {
             node: String::new(),
+            namespace: "default".into(),
             target: "*".into(),
             rate: 10.0,
             arrival: Arrival::Random,
             timeout: Span::from_secs(1),
+            dns_cache: DnsCache::None,
         }
     }
 }
@@ -278,6 +287,8 @@ impl FaultSpec {
             "powerOn" => Fault::PowerOn { node: node()? },
             "cutNode" => Fault::CutNode { node: node()? },
             "joinNode" => Fault::JoinNode { node: node()? },
+            "stopDns" => Fault::StopDns,
+            "startDns" => Fault::StartDns,
             _ => return None,
         })
     }
@@ -288,8 +299,8 @@ impl FaultSpec {
 pub enum Target {
     /// Every Service that has a cluster IP, in turn.
     EveryService,
-    /// A Service by name.
-    Name(NamespacedName, u16),
+    /// A name, as the client's resolver gets it.
+    Name(DnsName, u16),
     /// An address.
     Address(IpAddr, u16),
 }
@@ -315,12 +326,9 @@ impl Target {
         if let Ok(ip) = host.parse() {
             return Some(Target::Address(ip, port));
         }
-        let host = host.trim_end_matches('.');
-        let host = host.strip_suffix(".svc.cluster.local").or_else(|| host.strip_suffix(".svc")).unwrap_or(host);
-        let (name, namespace) = host.split_once('.').unwrap_or((host, "default"));
-        let label =
-            |s: &str| !s.is_empty() && s.len() <= 63 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        (label(name) && label(namespace)).then(|| Target::Name(NamespacedName::new(namespace, name), port))
+        let letter = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        let name = DnsName::parse(host).filter(|n| !n.bare().is_empty() && host.bytes().all(letter))?;
+        Some(Target::Name(name, port))
     }
 }
 
@@ -393,20 +401,21 @@ impl Scenario {
                 if spec.release.parse::<kube_api::Release>().is_err() {
                     return Err(complain(tree, document, "spec.release", "a release from 1.30 to 1.36"));
                 }
+                if spec.dns.ttl > 3_600 {
+                    return Err(complain(tree, document, "spec.dns.ttl", "0 to 3600 seconds"));
+                }
                 self.cluster = spec;
             }
             "Client" => {
                 let spec: ClientSpec = yaml::from_tree(spec).map_err(at)?;
                 if Target::parse(&spec.target).is_none() {
-                    return Err(complain(
-                        tree,
-                        document,
-                        "spec.target",
-                        "http://NAME[.NAMESPACE][:PORT]/, http://IP[:PORT]/ or *",
-                    ));
+                    return Err(complain(tree, document, "spec.target", "http://NAME[:PORT]/, http://IP[:PORT]/ or *"));
                 }
                 if !(spec.rate.is_finite() && (0.0..=2_000.0).contains(&spec.rate)) {
                     return Err(complain(tree, document, "spec.rate", "0 to 2000 requests a second"));
+                }
+                if DnsName::parse(&spec.namespace).is_none_or(|n| n.dots() > 0 || n.is_absolute()) {
+                    return Err(complain(tree, document, "spec.namespace", "the name of a Namespace"));
                 }
                 if spec.timeout == Span::ZERO {
                     return Err(complain(tree, document, "spec.timeout", "more than 0"));
@@ -431,7 +440,7 @@ impl Scenario {
             "Fault" => {
                 let spec: FaultSpec = yaml::from_tree(spec).map_err(at)?;
                 let fault = spec.fault().ok_or_else(|| {
-                    complain(tree, document, "spec.type", "killProcess, deletePod, killPod, failReadiness, passReadiness, cutPod or joinPod with pod; powerOff, powerOn, cutNode or joinNode with node")
+                    complain(tree, document, "spec.type", "killProcess, deletePod, killPod, failReadiness, passReadiness, cutPod or joinPod with pod; powerOff, powerOn, cutNode or joinNode with node; stopDns or startDns")
                 })?;
                 self.faults.push((Time::ZERO + spec.at, fault));
                 self.faults.sort_by_key(|(at, _)| *at);
@@ -467,13 +476,13 @@ mod tests {
 
     #[test]
     fn targets() {
-        let name = |ns: &str, n: &str, p| Some(Target::Name(NamespacedName::new(ns, n), p));
-        assert_eq!(Target::parse("http://web/"), name("default", "web", 80));
-        assert_eq!(Target::parse("http://web.shop:8080/x"), name("shop", "web", 8080));
-        assert_eq!(Target::parse("web.shop.svc.cluster.local."), name("shop", "web", 80));
+        let name = |n: &str, p| DnsName::parse(n).map(|n| Target::Name(n, p));
+        assert_eq!(Target::parse("http://web/"), name("web", 80));
+        assert_eq!(Target::parse("http://web.shop:8080/x"), name("web.shop", 8080));
+        assert_eq!(Target::parse("web.shop.svc.cluster.local."), name("web.shop.svc.cluster.local.", 80));
         assert_eq!(Target::parse("http://10.96.0.5/"), Some(Target::Address("10.96.0.5".parse().unwrap(), 80)));
         assert_eq!(Target::parse("*"), Some(Target::EveryService));
-        for bad in ["", "http://", "http://web:0/", "http://a b/"] {
+        for bad in ["", "http://", "http://web:0/", "http://a b/", "http://a..b/", "http://$x/", "http://./"] {
             assert_eq!(Target::parse(bad), None, "{bad}");
         }
     }

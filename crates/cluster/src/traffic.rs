@@ -4,11 +4,12 @@
 //! where decides what the client sees (SPEC section 10): a RST or an ICMP error at once, or nothing until it gives up.
 
 use crate::cluster::Cluster;
+use crate::dns::{DNS_ADDRESS, GIVES_UP_AFTER, Resolver, service_of_name};
 use crate::event::{Event, EventKey, NodeName};
 use crate::kubelet::Process;
 use crate::scenario::{Arrival, ClientSpec, Target};
 use datapath::{Entry, Flow, L4, Verdict};
-use kube_api::{EndpointSlice, NamespacedName, Protocol, Service, ServiceType, Uid};
+use kube_api::{NamespacedName, Protocol, Service, Uid};
 use lab_base::{Source, Span, Time, Vector, subject};
 use lab_protocol::{Counts, Id, Motion, Outcome};
 use serde::Serialize;
@@ -22,6 +23,8 @@ pub type RequestId = u64;
 const RECENT: usize = 12;
 /// Ephemeral ports of a client (`net.ipv4.ip_local_port_range`).
 const PORTS: (u64, u64) = (32_768, 60_999);
+/// From asking CoreDNS until the answer is there.
+const DNS_ROUND_TRIP: (Span, Span) = (Span::from_micros(360), Span::from_micros(840));
 /// How long a refusal or a reply of the own node takes.
 const LOCAL_DELAY: Span = Span::from_micros(60);
 
@@ -40,6 +43,12 @@ pub struct Client {
     pub spec: ClientSpec,
     /// `spec.target`, read.
     pub target: Option<Target>,
+    /// Its `/etc/resolv.conf`.
+    pub resolver: Resolver,
+    /// The Services that its target's name may mean, in the order in which its resolver asks.
+    pub meant: Vec<NamespacedName>,
+    /// What it last learned of its target's name.
+    pub known: Option<KnownName>,
     /// Requests sent so far.
     pub sent: u64,
     /// Requests that ended so far.
@@ -52,19 +61,39 @@ pub struct Client {
 
 impl Client {
     pub(crate) fn new(uid: Uid, name: &str, node: NodeName, ip: IpAddr, spec: &ClientSpec) -> Client {
+        let target = Target::parse(&spec.target);
+        let resolver = Resolver::cluster_first(DNS_ADDRESS, &spec.namespace);
+        let candidates = match &target {
+            Some(Target::Name(name, _)) => resolver.candidates(name),
+            _ => Vec::new(),
+        };
         Client {
             uid,
             name: name.into(),
             node,
             ip,
             spec: spec.clone(),
-            target: Target::parse(&spec.target),
+            target,
+            resolver,
+            meant: candidates.iter().filter_map(|n| service_of_name(n)).collect(),
+            known: None,
             sent: 0,
             counts: Counts::default(),
             recent: Vector::new(),
             subject: subject(&["client", name]),
         }
     }
+}
+
+/// The addresses of a name as a client keeps them.
+#[derive(Clone, Debug, Serialize)]
+pub struct KnownName {
+    /// The absolute name that was found.
+    pub name: String,
+    /// The first of its addresses, which is the one that is used.
+    pub ip: IpAddr,
+    /// When the client asks again.
+    pub until: Time,
 }
 
 /// A request under way.
@@ -80,8 +109,10 @@ pub struct Request {
     pub service: Option<Uid>,
     /// Index of the Service's port.
     pub port: u8,
-    /// As the client sends it.
+    /// As the client sends it; until its name is resolved, to itself.
     pub flow: Flow,
+    /// Whether its first packet has left.
+    pub connected: bool,
     /// As the rules send it on.
     pub to: SocketAddr,
     /// The Pod that the rules chose.
@@ -138,46 +169,11 @@ impl Cluster {
         self.store.list::<Service>().any(|s| Self::callable(s))
     }
 
-    /// Where a request goes: the address, and the Service if the address is one's. None: the name doesn't exist.
-    fn resolve(&self, client: &Client) -> Option<(SocketAddr, Option<(Uid, u8)>)> {
-        match client.target.as_ref()? {
-            Target::Address(ip, port) => {
-                let of = self.store.list::<Service>().find(|s| s.cluster_ip(kube_api::IpFamily::of(*ip)) == Some(*ip));
-                Some((SocketAddr::new(*ip, *port), of.map(|s| (s.metadata.uid, port_index(s, *port)))))
-            }
-            Target::EveryService => {
-                let all: Vec<_> = self.store.list::<Service>().filter(|s| Self::callable(s)).collect();
-                let service = all.get((client.sent % all.len().max(1) as u64) as usize)?;
-                let port = service.spec.ports.iter().find(|p| p.protocol == Protocol::Tcp)?.port;
-                self.address_of(service, port, client)
-            }
-            Target::Name(key, port) => self.address_of(self.store.get::<Service>(key)?, *port, client),
-        }
-    }
-
-    fn address_of(&self, service: &Service, port: u16, client: &Client) -> Option<(SocketAddr, Option<(Uid, u8)>)> {
-        let of = Some((service.metadata.uid, port_index(service, port)));
-        if service.spec.type_ == ServiceType::ExternalName {
-            return None;
-        }
-        if !service.is_headless() {
-            return Some((SocketAddr::new(service.cluster_ip(kube_api::IpFamily::V4)?, port), of));
-        }
-        // Headless: DNS answers with the ready endpoints, in an order of its own each time; without any, NXDOMAIN.
-        let ready: Vec<IpAddr> = self.ready_addresses(&service.metadata.key());
-        let draw = self.dice.roll(Source::Allocation, client.subject, client.sent).below(ready.len() as u64);
-        Some((SocketAddr::new(*ready.get(draw as usize)?, port), of))
-    }
-
-    fn ready_addresses(&self, service: &NamespacedName) -> Vec<IpAddr> {
-        self.store
-            .list::<EndpointSlice>()
-            .filter(|s| s.metadata.namespace == service.namespace)
-            .filter(|s| crate::proxy::service_of(s) == Some(&service.name))
-            .flat_map(|s| &s.endpoints)
-            .filter(|e| e.conditions.ready.unwrap_or(true))
-            .filter_map(|e| e.addresses.first()?.parse().ok())
-            .collect()
+    /// The Service that an address belongs to, and which of its ports is meant.
+    fn service_at(&self, to: SocketAddr) -> Option<(Uid, u8)> {
+        let own = Some(to.ip());
+        let of = self.store.list::<Service>().find(|s| s.cluster_ip(kube_api::IpFamily::of(to.ip())) == own);
+        of.map(|s| (s.metadata.uid, port_index(s, to.port())))
     }
 
     fn send(&mut self, client: &Client) {
@@ -187,68 +183,125 @@ impl Cluster {
         let give_up = self.events.plan(now + client.spec.timeout, Event::GiveUp(id));
         let source_port = PORTS.0 + client.sent % (PORTS.1 - PORTS.0);
         let src = SocketAddr::new(client.ip, source_port as u16);
-        let Some((dst, of)) = self.resolve(client) else {
-            let flow = Flow { proto: L4::Tcp, src, dst: src };
-            let of_name = self.named_service(client);
-            self.keep(id, client, flow, flow.dst, of_name, None, give_up);
-            self.decide(id, now, Outcome::NoSuchName, now + LOCAL_DELAY);
-            self.events.plan(now + LOCAL_DELAY, Event::Finish(id, Outcome::NoSuchName));
+        let request = Request {
+            client: client.uid.0,
+            sent: now,
+            arrived: now,
+            service: None,
+            port: 0,
+            flow: Flow { proto: L4::Tcp, src, dst: src },
+            connected: false,
+            to: src,
+            pod: None,
+            ordinal: client.sent,
+            give_up,
+        };
+        self.requests.insert(id, request);
+        match &client.target {
+            Some(Target::Address(ip, port)) => self.connect(id, SocketAddr::new(*ip, *port)),
+            Some(Target::EveryService) => {
+                let all: Vec<_> = self.store.list::<Service>().filter(|s| Self::callable(s)).collect();
+                let service = all.get((client.sent % all.len().max(1) as u64) as usize);
+                let tcp = service.and_then(|s| s.spec.ports.iter().find(|p| p.protocol == Protocol::Tcp));
+                let ip = service.and_then(|s| s.cluster_ip(kube_api::IpFamily::V4));
+                if let (Some(ip), Some(port)) = (ip, tcp) {
+                    self.connect(id, SocketAddr::new(ip, port.port));
+                }
+            }
+            Some(Target::Name(name, port)) => {
+                let service = self.named_service(client).cloned();
+                if let Some(r) = self.requests.get_mut(&id) {
+                    r.service = service.as_ref().map(|s| s.metadata.uid);
+                    r.port = service.map_or(0, |s| port_index(&s, *port));
+                }
+                match client.known.as_ref().filter(|known| known.until > now) {
+                    Some(known) => self.connect(id, SocketAddr::new(known.ip, *port)),
+                    None => self.resolve(id, client, name, *port),
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The client asks CoreDNS for its target's name, one candidate after another, and then connects.
+    fn resolve(&mut self, id: RequestId, client: &Client, name: &crate::dns::DnsName, port: u16) {
+        let now = self.now;
+        let reachable = self.machines.get(&client.node).is_some_and(|m| m.is_reachable());
+        let found = if reachable { self.resolve_name(&client.resolver, name) } else { None };
+        let Some(found) = found else {
+            let over = now + GIVES_UP_AFTER;
+            self.decide(id, now, Outcome::TimedOut, over.min(now + client.spec.timeout));
+            self.events.plan(over, Event::Finish(id, Outcome::TimedOut));
             return;
         };
-        let flow = Flow { proto: L4::Tcp, src, dst };
-        let (dice, subject, base) = (self.dice, client.subject, client.sent * 64);
+        let round_trip = |i| {
+            let ordinal = client.sent * 64 + i as u64;
+            self.dice.roll(Source::DnsDelay, client.subject, ordinal).between(DNS_ROUND_TRIP.0, DNS_ROUND_TRIP.1)
+        };
+        let answered = (0..found.tried.len()).map(round_trip).fold(now, |at, span| at + span);
+        // `loadbalance`: CoreDNS shuffles the addresses of each answer, and the client takes the first.
+        let addresses: Vec<IpAddr> = found.answer.addresses().collect();
+        let draw = self.dice.roll(Source::Allocation, client.subject, client.sent).below(addresses.len() as u64);
+        let (Some(ip), Some(absolute)) = (addresses.get(draw as usize).copied(), found.name) else {
+            self.decide(id, answered, Outcome::NoSuchName, answered);
+            self.events.plan(answered, Event::Finish(id, Outcome::NoSuchName));
+            return;
+        };
+        let keeps = client.spec.dns_cache.keeps(&found.answer);
+        if keeps > Span::ZERO
+            && let Some(client) = self.clients.get_mut(&client.uid.0).map(Arc::make_mut)
+        {
+            client.known = Some(KnownName { name: absolute, ip, until: answered + keeps });
+        }
+        self.events.plan(answered, Event::Connect(id, SocketAddr::new(ip, port)));
+    }
+
+    /// The first packet of a request enters the kernel of the client's node.
+    pub(crate) fn connect(&mut self, id: RequestId, dst: SocketAddr) {
+        let now = self.now;
+        let Some(request) = self.requests.get(&id).cloned() else { return };
+        let Some(client) = self.clients.get(&request.client).cloned() else { return };
+        let flow = Flow { dst, ..request.flow };
+        let (dice, subject, base) = (self.dice, client.subject, request.ordinal * 64);
         let mut chance = |i: u32| dice.roll(Source::Statistic, subject, base + u64::from(i)).u32();
-        let Some(machine) = self.machine_mut(&client.node) else { return };
+        let Some(machine) = self.machine_mut(&client.node).filter(|m| m.powered) else {
+            self.decide(id, now, Outcome::TimedOut, request.give_up.0);
+            return;
+        };
         let opened = machine.kernel.open(now, flow, Entry::Pod, &mut chance);
         let to = opened.nat.dst;
         let pod = self.addresses.get(&to.ip()).copied().or_else(|| self.facts.ghost_at(to.ip()));
         let pod = pod.filter(|uid| !self.clients.contains_key(&uid.0));
-        self.keep(id, client, flow, to, of, pod, give_up);
+        let of = self.service_at(dst).or(request.service.map(|uid| (uid, request.port)));
+        if let Some(r) = self.requests.get_mut(&id) {
+            *r = Request {
+                arrived: now,
+                service: of.map(|(uid, _)| uid),
+                port: of.map_or(0, |(_, port)| port),
+                flow,
+                connected: true,
+                to,
+                pod,
+                ..request
+            };
+        }
         match opened.verdict {
             // The node itself answers: ICMP port unreachable, or a RST since none of its processes listens there.
             Verdict::Reject | Verdict::Local => {
                 self.decide(id, now + LOCAL_DELAY, Outcome::Refused, now + LOCAL_DELAY);
                 self.events.plan(now + LOCAL_DELAY, Event::Finish(id, Outcome::Refused));
             }
-            Verdict::Drop => self.decide(id, now + LOCAL_DELAY, Outcome::TimedOut, give_up.0),
+            Verdict::Drop => self.decide(id, now + LOCAL_DELAY, Outcome::TimedOut, request.give_up.0),
             Verdict::Forward => {
-                let link = self.link(&client.node, pod, client.subject, client.sent);
+                let link = self.link(&client.node, pod, client.subject, request.ordinal);
                 self.events.plan(now + link, Event::Arrive(id));
             }
         }
     }
 
-    fn named_service(&self, client: &Client) -> Option<(Uid, u8)> {
-        match client.target.as_ref()? {
-            Target::Name(key, port) => self.store.get::<Service>(key).map(|s| (s.metadata.uid, port_index(s, *port))),
-            _ => None,
-        }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn keep(
-        &mut self,
-        id: RequestId,
-        client: &Client,
-        flow: Flow,
-        to: SocketAddr,
-        of: Option<(Uid, u8)>,
-        pod: Option<Uid>,
-        give_up: EventKey,
-    ) {
-        let request = Request {
-            client: client.uid.0,
-            sent: self.now,
-            arrived: self.now,
-            service: of.map(|(uid, _)| uid),
-            port: of.map_or(0, |(_, port)| port),
-            flow,
-            to,
-            pod,
-            ordinal: client.sent,
-            give_up,
-        };
-        self.requests.insert(id, request);
+    /// The Service that a client means by its target's name.
+    pub(crate) fn named_service(&self, client: &Client) -> Option<&Arc<Service>> {
+        client.meant.iter().find_map(|key| self.store.get::<Service>(key))
     }
 
     /// Time on the wire: within a node, or between two.
@@ -376,13 +429,12 @@ impl Cluster {
             }
             None => return,
         };
-        if outcome != Outcome::NoSuchName
+        if request.connected
             && let Some(machine) = self.machine_mut(&node)
         {
             machine.kernel.close(now, request.flow);
         }
-        let pod = request.pod.filter(|_| outcome != Outcome::NoSuchName);
-        self.facts.count(now, request.sent, request.client, request.service, pod, outcome);
+        self.facts.count(now, request.sent, request.client, request.service, request.pod, outcome);
     }
 
     /// Tells the stage what will become of a request.

@@ -267,12 +267,7 @@ impl Cluster {
                 name: c.name.clone(),
                 node: c.node.to_string(),
                 target: c.spec.target.clone(),
-                service: match &c.target {
-                    Some(crate::scenario::Target::Name(key, _)) => {
-                        self.store.get::<Service>(key).map(|s| Id(s.metadata.uid.0))
-                    }
-                    _ => None,
-                },
+                service: self.named_service(c).map(|s| Id(s.metadata.uid.0)),
                 rate_milli: (c.spec.rate * 1_000.0) as u64,
                 sent: c.sent,
                 counts: c.counts,

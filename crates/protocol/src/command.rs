@@ -126,4 +126,8 @@ pub enum Fault {
         /// Name of the Service.
         service: String,
     },
+    /// CoreDNS stops: names get no answer.
+    StopDns,
+    /// It runs again.
+    StartDns,
 }

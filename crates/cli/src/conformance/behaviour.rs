@@ -1,6 +1,6 @@
 //! `behaviour/<suite>.yaml`: upstream's own test tables as data.
 
-use super::{Report, conntrack, packetflow, topology};
+use super::{Report, conntrack, dns, packetflow, topology};
 use crate::rules;
 use kube_api::yaml;
 use serde::Deserialize;
@@ -63,6 +63,7 @@ pub fn run(files: &[PathBuf], report: &mut Report) {
         let table = rules::read(file).map_err(|e| e.to_string()).and_then(|text| Table::read(&text));
         match table {
             Ok(table) if table.suite == "conntrack" => conntrack::run(file, table, report),
+            Ok(table) if table.suite == "dns" => dns::run(file, table, report),
             Ok(table) if table.suite == "packetflow" => packetflow::run(file, table, report),
             Ok(table) if table.suite == "topology" => topology::run(file, table, report),
             Ok(_) => {}

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod conntrack;
+mod dns;
 mod flows;
 mod packetflow;
 mod proxy;
