@@ -7,6 +7,7 @@ mod flow;
 mod lesson;
 mod rules;
 mod run;
+mod sh;
 mod site;
 mod validate;
 
@@ -22,6 +23,7 @@ const USAGE: &str = "usage: servicelab COMMAND ...
   dns          what CoreDNS answers to a name
   conformance  every case below a folder, held to what the real thing did
   run          a scenario without a browser: what became of its requests
+  sh           a command in the simulated cluster: -f FILE [--at 30s] -- kubectl get svc -o wide
   lesson       check [DIR]: lessons held to their promises; new [CHAPTER/]ID: a lesson to begin with
   site render  DIST: a page for each language and lesson, with its text in it
 ";
@@ -163,6 +165,20 @@ fn run(args: &[String]) -> ExitCode {
     }
 }
 
+fn sh(args: &[String]) -> ExitCode {
+    match sh::run(args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()) {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        Err(rules::Failure::Usage(why)) => {
+            eprintln!("{why}\nusage: {}", sh::USAGE);
+            ExitCode::from(2)
+        }
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
 fn site(args: &[String]) -> ExitCode {
     let [render, dist] = args else {
         eprintln!("usage: servicelab site render DIST");
@@ -194,6 +210,7 @@ fn main() -> ExitCode {
             "validate" => validate(rest),
             "conformance" => conformance(rest),
             "run" => run(rest),
+            "sh" => sh(rest),
             "lesson" => lesson(rest),
             "site" => site(rest),
             "help" | "--help" | "-h" => {

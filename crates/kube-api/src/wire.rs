@@ -56,6 +56,16 @@ pub fn wire(object: &Object) -> Tree {
     {
         entries.retain(|(key, value)| key.name != "replicas" || value.value != Value::Int(0));
     }
+    if matches!(kind, Kind::Namespace | Kind::Node | Kind::Service | Kind::Pod)
+        && let Some(Tree { value: Value::Map(entries), .. }) = get_mut(&mut tree, "metadata")
+    {
+        // Only kinds whose strategy counts generations have one.
+        entries.retain(|(key, _)| key.name != "generation");
+    }
+    if matches!(kind, Kind::Namespace) {
+        set(&mut tree, "spec", map(vec![("finalizers", Value::Seq(vec![of(Value::text("kubernetes"))]))]));
+        set(&mut tree, "status", map(vec![("phase", Value::text("Active"))]));
+    }
     set(&mut tree, "apiVersion", Value::text(kind.api_version()));
     set(&mut tree, "kind", Value::text(kind.name()));
     sort(&mut tree);

@@ -1,0 +1,144 @@
+//! `servicelab sh`: a command as one types it into a terminal of the simulated cluster.
+
+use crate::rules::Failure;
+use cluster::{Applied, Cluster, Timeline, parse_duration};
+use kube_api::Severity;
+use lab_base::{Span, Time};
+use lab_protocol::Command;
+use shell::{Api, Job};
+use std::io::Write;
+
+/// How the command is called.
+pub const USAGE: &str = "servicelab sh -f FILE... [--at 30s] [--seed N] [--for 60s] -- COMMAND [ARG]...
+
+  --at   simulated time at which the command is typed (default 0s)
+  --for  longest simulated time that a command which goes on (-w, a wait) may take from then on";
+
+/// A terminal waits this long between looks at the cluster.
+const STEP: Span = Span::from_millis(50);
+
+struct Options {
+    files: Vec<String>,
+    at: Span,
+    length: Span,
+    seed: Option<u64>,
+    words: Vec<String>,
+}
+
+fn options(args: &[String]) -> Result<Options, Failure> {
+    let usage = |why: &str| Failure::Usage(why.to_owned());
+    let split = args.iter().position(|a| a == "--").ok_or_else(|| usage("which command? -- COMMAND"))?;
+    let mut options = Options {
+        files: Vec::new(),
+        at: Span::ZERO,
+        length: Span::from_secs(60),
+        seed: None,
+        words: args[split + 1..].to_vec(),
+    };
+    let mut args = args[..split].iter();
+    while let Some(arg) = args.next() {
+        let (name, inline) = match arg.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
+            _ => (arg.as_str(), None),
+        };
+        let value = inline.or_else(|| args.next().cloned());
+        let value = || value.clone().ok_or_else(|| usage(&format!("{name} needs a value")));
+        let time = |text: String| {
+            let time = parse_duration(&text).filter(|l| *l <= Span::from_secs(24 * 3_600));
+            time.ok_or_else(|| usage(&format!("{name}: a time such as 30s or 10m, 24h at most")))
+        };
+        match name {
+            "-f" | "--filename" => options.files.push(value()?),
+            "--at" => options.at = time(value()?)?,
+            "--for" => options.length = time(value()?)?,
+            "--seed" => options.seed = Some(value()?.parse().map_err(|_| usage("--seed: a whole number"))?),
+            _ => return Err(usage(&format!("unknown option {name}"))),
+        }
+    }
+    if options.files.is_empty() {
+        return Err(usage("which scenario? -f FILE"));
+    }
+    if options.words.is_empty() {
+        return Err(usage("which command? -- COMMAND"));
+    }
+    Ok(options)
+}
+
+struct Terminal {
+    timeline: Timeline,
+}
+
+impl Api for Terminal {
+    fn cluster(&self) -> &Cluster {
+        self.timeline.cluster()
+    }
+    fn execute(&mut self, command: Command) -> Applied {
+        let now = self.timeline.cluster().now();
+        self.timeline.execute_at(now, command).1
+    }
+    fn file(&self, name: &str) -> Option<String> {
+        crate::rules::text_of(name).ok()
+    }
+}
+
+/// Runs the command, printing as it goes. Gives its exit code.
+///
+/// # Errors
+/// A command line, file or scenario that can't be used.
+pub fn run(args: &[String], stdout: &mut dyn Write, stderr: &mut dyn Write) -> Result<i32, Failure> {
+    let options = options(args)?;
+    let mut text = String::new();
+    for file in &options.files {
+        let part = crate::rules::text_of(file)?;
+        let (_, diagnostics) = cluster::Scenario::parse(&part);
+        let mistakes: Vec<String> = diagnostics
+            .iter()
+            .filter(|d| d.severity == Severity::Error)
+            .map(|d| format!("{file}:{}:{}: {}", d.span.line, d.span.column, d.message))
+            .collect();
+        if !mistakes.is_empty() {
+            return Err(Failure::Invalid(mistakes.join("\n")));
+        }
+        if !text.is_empty() {
+            text.push_str("\n---\n");
+        }
+        text.push_str(&part);
+    }
+    let (timeline, _, refused) = Timeline::new(&text, options.seed, ());
+    if !refused.is_empty() {
+        return Err(Failure::Invalid(refused.join("\n")));
+    }
+    let mut terminal = Terminal { timeline };
+    let begin = Time::ZERO + options.at;
+    terminal.timeline.seek(begin);
+    let mut job = match &options.words[..] {
+        // One word with blanks is a whole line, as `sh -c` has it.
+        [line] if line.contains(' ') => match Job::of_line(line) {
+            Ok(job) => job,
+            Err(complaint) => {
+                let _ = writeln!(stderr, "{complaint}");
+                return Ok(2);
+            }
+        },
+        words => Job::of_words(words.to_vec()),
+    };
+    loop {
+        let output = job.poll(&mut terminal);
+        // A reader that has gone is no mistake of ours.
+        let _ = stdout.write_all(output.stdout.as_bytes());
+        let _ = stderr.write_all(output.stderr.as_bytes());
+        if let Some(code) = output.code {
+            return Ok(code);
+        }
+        if let Some(text) = output.edit {
+            let _ = stdout.write_all(text.as_bytes());
+            return Ok(0);
+        }
+        let now = terminal.timeline.cluster().now();
+        if now.since(begin) >= options.length {
+            job.interrupt();
+            return Ok(0);
+        }
+        terminal.timeline.seek(now + STEP);
+    }
+}

@@ -1,0 +1,144 @@
+//! kubectl: its verbs, and its complaints about others.
+
+mod get;
+
+use crate::flags::{self, Args};
+use crate::{Step, World};
+
+/// A verb that is simulated.
+struct Verb {
+    name: &'static str,
+    aliases: &'static [&'static str],
+    /// Its flags, as in `flags.rs`.
+    flags: &'static str,
+    run: fn(&mut World<'_>, &Args) -> Step,
+}
+
+const VERBS: &[Verb] = &[Verb { name: "get", aliases: &[], flags: get::FLAGS, run: get::run }];
+
+/// All verbs of kubectl 1.36, in its own order.
+const ALL: &[&str] = &[
+    "create",
+    "expose",
+    "run",
+    "set",
+    "explain",
+    "get",
+    "edit",
+    "delete",
+    "rollout",
+    "scale",
+    "autoscale",
+    "certificate",
+    "cluster-info",
+    "top",
+    "cordon",
+    "uncordon",
+    "drain",
+    "taint",
+    "describe",
+    "logs",
+    "attach",
+    "exec",
+    "port-forward",
+    "proxy",
+    "cp",
+    "auth",
+    "debug",
+    "events",
+    "diff",
+    "apply",
+    "patch",
+    "replace",
+    "wait",
+    "kustomize",
+    "label",
+    "annotate",
+    "completion",
+    "api-resources",
+    "api-versions",
+    "config",
+    "plugin",
+    "version",
+];
+
+/// Runs the words after `kubectl`.
+pub fn run(world: &mut World<'_>, words: &[String]) -> Step {
+    // Global flags may stand before the verb.
+    let at = match first_word(words) {
+        Ok(at) => at,
+        Err(complaint) => return world.fail(&complaint),
+    };
+    let Some(at) = at else {
+        overview(world);
+        return Step::Done(0);
+    };
+    let name = words[at].as_str();
+    let Some(verb) = VERBS.iter().find(|v| v.name == name || v.aliases.contains(&name)) else {
+        return unknown(world, name);
+    };
+    let mut rest = words[..at].to_vec();
+    rest.extend_from_slice(&words[at + 1..]);
+    let path = format!("kubectl {}", verb.name);
+    match flags::parse(&path, verb.flags, &rest) {
+        Ok(args) if args.on("help") => {
+            let flags = verb.flags.split_ascii_whitespace().filter(|f| !f.starts_with('~'));
+            let names: Vec<String> = flags.filter_map(|f| f.split(':').next()).map(shown).collect();
+            world.say(&format!(
+                "Usage:\n  {path} ... [options]\n\nOptions that are simulated here:\n    {}",
+                names.join("\n    ")
+            ));
+            Step::Done(0)
+        }
+        Ok(args) => (verb.run)(world, &args),
+        Err(complaint) => world.fail(&complaint),
+    }
+}
+
+fn shown(flag: &str) -> String {
+    flag.split_once(',').map_or_else(|| format!("--{flag}"), |(s, l)| format!("-{s}, --{l}"))
+}
+
+/// Where the verb stands.
+fn first_word(words: &[String]) -> Result<Option<usize>, String> {
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        if !word.starts_with('-') {
+            return Ok(Some(at));
+        }
+        let takes_next = matches!(word.as_str(), "-n" | "--namespace" | "-v" | "--v");
+        let end = (at + 1 + usize::from(takes_next)).min(words.len());
+        let args = flags::parse("kubectl", "", &words[at..end])?;
+        if args.on("help") {
+            return Ok(None);
+        }
+        at = end;
+    }
+    Ok(None)
+}
+
+fn unknown(world: &mut World<'_>, name: &str) -> Step {
+    if ALL.contains(&name) {
+        return world.fail(&format!("error: kubectl {name} is not simulated here"));
+    }
+    let near = flags::suggestions(name, ALL.iter().copied());
+    let mut complaint = format!("error: unknown command {name:?} for \"kubectl\"");
+    if !near.is_empty() {
+        complaint.push_str("\n\nDid you mean this?\n");
+        near.iter().for_each(|n| complaint.push_str(&format!("\t{n}\n")));
+    }
+    world.fail(complaint.trim_end_matches('\n'))
+}
+
+fn overview(world: &mut World<'_>) {
+    let names: Vec<&str> = VERBS.iter().map(|v| v.name).collect();
+    world.say("kubectl controls the Kubernetes cluster manager.\n");
+    world.say(&format!("Commands that are simulated here:\n  {}\n", names.join("\n  ")));
+    world.say("Usage:\n  kubectl [flags] [options]");
+}
+
+/// `error: required flag(s) "image" not set`
+pub(crate) fn required(args: &Args, names: &[&str]) -> Result<(), String> {
+    let missing: Vec<String> = names.iter().filter(|n| args.get(n).is_none()).map(|n| format!("{n:?}")).collect();
+    if missing.is_empty() { Ok(()) } else { Err(format!("error: required flag(s) {} not set", missing.join(", "))) }
+}

@@ -1,0 +1,478 @@
+//! Types of resources, and the objects that a command line names.
+
+use crate::World;
+use crate::flags::Args;
+use crate::select::Selector;
+use cluster::Cluster;
+use kube_api::wire::{self, map, of};
+use kube_api::yaml::{Tree, Value};
+use kube_api::{
+    Deployment, EndpointSlice, Kind, LABEL_SERVICE_NAME, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod,
+    Protocol, ReplicaSet, Service,
+};
+use std::sync::Arc;
+
+/// A type of resource.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Type {
+    /// `pods`
+    pub plural: &'static str,
+    /// `Pod`
+    pub kind: &'static str,
+    /// `po`
+    pub short: &'static [&'static str],
+    /// `apps`; empty for the core group.
+    pub group: &'static str,
+    /// Whether its objects live in a namespace.
+    pub namespaced: bool,
+    /// Whether `all` means it too.
+    pub in_all: bool,
+}
+
+const fn row(
+    plural: &'static str,
+    kind: &'static str,
+    short: &'static [&'static str],
+    group: &'static str,
+    namespaced: bool,
+    in_all: bool,
+) -> Type {
+    Type { plural, kind, short, group, namespaced, in_all }
+}
+
+/// The types that are simulated, in the order of `kubectl api-resources`.
+pub const TYPES: &[Type] = &[
+    row("endpoints", "Endpoints", &["ep"], "", true, false),
+    row("namespaces", "Namespace", &["ns"], "", false, false),
+    row("nodes", "Node", &["no"], "", false, false),
+    row("pods", "Pod", &["po"], "", true, true),
+    row("services", "Service", &["svc"], "", true, true),
+    row("deployments", "Deployment", &["deploy"], "apps", true, true),
+    row("replicasets", "ReplicaSet", &["rs"], "apps", true, true),
+    row("endpointslices", "EndpointSlice", &[], "discovery.k8s.io", true, false),
+];
+
+/// Types that a real cluster has besides: plural, then short names.
+const OTHERS: &[&str] = &[
+    "bindings",
+    "certificatesigningrequests csr",
+    "clusterrolebindings",
+    "clusterroles",
+    "componentstatuses cs",
+    "configmaps cm",
+    "controllerrevisions",
+    "cronjobs cj",
+    "customresourcedefinitions crd crds",
+    "daemonsets ds",
+    "events ev",
+    "horizontalpodautoscalers hpa",
+    "ingressclasses",
+    "ingresses ing",
+    "ipaddresses ip",
+    "jobs",
+    "leases",
+    "limitranges limits",
+    "networkpolicies netpol",
+    "persistentvolumeclaims pvc",
+    "persistentvolumes pv",
+    "poddisruptionbudgets pdb",
+    "podtemplates",
+    "priorityclasses pc",
+    "replicationcontrollers rc",
+    "resourcequotas quota",
+    "rolebindings",
+    "roles",
+    "runtimeclasses",
+    "secrets",
+    "serviceaccounts sa",
+    "servicecidrs",
+    "statefulsets sts",
+    "storageclasses sc",
+    "volumeattachments",
+];
+
+impl Type {
+    /// `pod`
+    pub fn singular(&self) -> String {
+        self.kind.to_ascii_lowercase()
+    }
+    /// `deployment.apps`, as kubectl names an object's kind.
+    pub fn full_singular(&self) -> String {
+        dotted(&self.singular(), self.group)
+    }
+    /// `deployments.apps`, as the API server names a type.
+    pub fn full_plural(&self) -> String {
+        dotted(self.plural, self.group)
+    }
+    /// `apps/v1`
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { "v1".into() } else { format!("{}/v1", self.group) }
+    }
+    /// The kind under which the store holds it; Endpoints are made from slices.
+    pub fn stored(&self) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|k| k.name() == self.kind)
+    }
+
+    /// The type of a stored kind.
+    pub fn of(kind: Kind) -> Option<&'static Type> {
+        TYPES.iter().find(|t| t.kind == kind.name())
+    }
+
+    /// The type that a word names: `po`, `Pods`, `deployments.apps`, `deploy.v1.apps`.
+    ///
+    /// # Errors
+    /// kubectl's complaint.
+    pub fn find(word: &str) -> Result<&'static Type, String> {
+        let lower = word.to_ascii_lowercase();
+        let (name, group) = lower.split_once('.').map_or((lower.as_str(), None), |(n, g)| (n, Some(g)));
+        let in_group = |t: &Type| {
+            group.is_none_or(|g| {
+                let g = g.strip_prefix("v1.").or(g.strip_prefix("v1").filter(|r| r.is_empty())).unwrap_or(g);
+                g == t.group
+            })
+        };
+        let named = |t: &&Type| t.plural == name || t.singular() == name || t.short.contains(&name);
+        if let Some(found) = TYPES.iter().find(|t| named(t) && in_group(t)) {
+            return Ok(found);
+        }
+        let other = OTHERS.iter().find(|line| {
+            let mut names = line.split(' ');
+            let plural = names.next().unwrap_or_default();
+            let singular = plural.strip_suffix("ies").map(|s| format!("{s}y"));
+            let singular = singular.or_else(|| plural.strip_suffix("sses").map(|s| format!("{s}ss")));
+            let singular = singular.unwrap_or_else(|| plural.trim_end_matches('s').to_owned());
+            plural == name || singular == name || names.any(|short| short == name)
+        });
+        match other {
+            Some(line) => Err(format!("error: {} are not simulated here", line.split(' ').next().unwrap_or_default())),
+            None => Err(format!("error: the server doesn't have a resource type \"{word}\"")),
+        }
+    }
+}
+
+fn dotted(name: &str, group: &str) -> String {
+    if group.is_empty() { name.into() } else { format!("{name}.{group}") }
+}
+
+/// Addresses and ports of an Endpoints object that belong together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Subset {
+    /// Addresses of ready endpoints, with node and Pod.
+    pub ready: Vec<(String, String, String)>,
+    /// The same of those that aren't.
+    pub not_ready: Vec<(String, String, String)>,
+    /// Name, number, protocol.
+    pub ports: Vec<(String, u16, Protocol)>,
+}
+
+/// What an object is.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// As the store has it.
+    Stored(Object),
+    /// Made from slices.
+    Endpoints(Vec<Subset>),
+}
+
+/// An object of any type.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Its type.
+    pub type_: &'static Type,
+    /// Its metadata.
+    pub meta: ObjectMeta,
+    /// The rest.
+    pub body: Body,
+}
+
+impl Item {
+    /// An object of the store.
+    pub fn stored(object: Object) -> Option<Item> {
+        Some(Item { type_: Type::of(object.kind())?, meta: object.metadata().clone(), body: Body::Stored(object) })
+    }
+
+    /// `pod/web`, `deployment.apps/web`.
+    pub fn slashed(&self) -> String {
+        format!("{}/{}", self.type_.full_singular(), self.meta.name)
+    }
+
+    /// As the API server sends it.
+    pub fn wire(&self, cluster: &Cluster) -> Tree {
+        match &self.body {
+            Body::Stored(object) => {
+                let mut tree = wire::wire(object);
+                if let Object::Pod(pod) = object {
+                    pod_extras(&mut tree, pod, cluster);
+                }
+                tree
+            }
+            Body::Endpoints(subsets) => endpoints_wire(&self.meta, subsets),
+        }
+    }
+}
+
+/// What follows from a Pod and its node, and isn't stored: the node's address, the class of service.
+fn pod_extras(tree: &mut Tree, pod: &Pod, cluster: &Cluster) {
+    let host = cluster.machine(&pod.spec.node_name).map(|m| m.ip.to_string());
+    let Some(status) = wire::get_mut(tree, "status") else { return };
+    if pod.status.start_time.is_some()
+        && let Some(ip) = host
+    {
+        wire::set(status, "hostIP", Value::text(ip.clone()));
+        wire::set(status, "hostIPs", Value::Seq(vec![of(map(vec![("ip", Value::text(ip))]))]));
+    }
+    wire::set(status, "qosClass", Value::text(qos(pod)));
+    wire::sort(status);
+}
+
+/// `status.qosClass` (`pkg/apis/core/helper/qos`).
+pub fn qos(pod: &Pod) -> &'static str {
+    let all = &pod.spec.containers;
+    if all.iter().all(|c| c.resources.limits.is_empty() && c.resources.requests.is_empty()) {
+        return "BestEffort";
+    }
+    let full = |c: &kube_api::Container| {
+        let (limits, requests) = (&c.resources.limits, &c.resources.requests);
+        ["cpu", "memory"].iter().all(|k| limits.get(*k).is_some_and(|l| requests.get(*k).unwrap_or(l) == l))
+    };
+    if all.iter().all(full) { "Guaranteed" } else { "Burstable" }
+}
+
+fn endpoints_wire(meta: &ObjectMeta, subsets: &[Subset]) -> Tree {
+    let service = Object::Service(Arc::new(Service { metadata: meta.clone(), ..Service::default() }));
+    let mut tree = wire::wire(&service);
+    let metadata = tree.get("metadata").cloned().unwrap_or_default();
+    let address = |(ip, node, pod): &(String, String, String)| {
+        let mut entries = vec![("ip", Value::text(ip.clone()))];
+        if !node.is_empty() {
+            entries.push(("nodeName", Value::text(node.clone())));
+        }
+        if !pod.is_empty() {
+            let namespace = Value::text(meta.namespace.clone());
+            let target =
+                map(vec![("kind", Value::text("Pod")), ("name", Value::text(pod.clone())), ("namespace", namespace)]);
+            entries.push(("targetRef", target));
+        }
+        of(map(entries))
+    };
+    let subset = |s: &Subset| {
+        let mut entries = Vec::new();
+        if !s.ready.is_empty() {
+            entries.push(("addresses", Value::Seq(s.ready.iter().map(address).collect())));
+        }
+        if !s.not_ready.is_empty() {
+            entries.push(("notReadyAddresses", Value::Seq(s.not_ready.iter().map(address).collect())));
+        }
+        let port = |(name, number, protocol): &(String, u16, Protocol)| {
+            let mut entries = Vec::new();
+            if !name.is_empty() {
+                entries.push(("name", Value::text(name.clone())));
+            }
+            entries.push(("port", Value::Int((*number).into())));
+            entries.push(("protocol", Value::text(protocol.to_string())));
+            of(map(entries))
+        };
+        entries.push(("ports", Value::Seq(s.ports.iter().map(port).collect())));
+        of(map(entries))
+    };
+    let mut entries =
+        vec![("apiVersion", Value::text("v1")), ("kind", Value::text("Endpoints")), ("metadata", metadata.value)];
+    if !subsets.is_empty() {
+        entries.push(("subsets", Value::Seq(subsets.iter().map(subset).collect())));
+    }
+    tree.value = map(entries);
+    tree
+}
+
+/// All objects of a type, by namespace and name.
+pub fn list(cluster: &Cluster, type_: &'static Type, namespace: Option<&str>) -> Vec<Item> {
+    let store = cluster.store();
+    fn wrap<T: cluster::Stored + 'static>(store: &cluster::Store) -> Vec<Object> {
+        store.list::<T>().map(|o| T::wrap(o.clone())).collect()
+    }
+    let objects = match type_.kind {
+        "Namespace" => wrap::<Namespace>(store),
+        "Node" => wrap::<Node>(store),
+        "Service" => wrap::<Service>(store),
+        "EndpointSlice" => wrap::<EndpointSlice>(store),
+        "Deployment" => wrap::<Deployment>(store),
+        "ReplicaSet" => wrap::<ReplicaSet>(store),
+        "Pod" => wrap::<Pod>(store),
+        _ => return all_endpoints(cluster, namespace),
+    };
+    objects
+        .into_iter()
+        .filter(|o| namespace.is_none_or(|n| !type_.namespaced || o.metadata().namespace == n))
+        .filter_map(Item::stored)
+        .collect()
+}
+
+/// The object of this name.
+pub fn get(cluster: &Cluster, type_: &'static Type, namespace: &str, name: &str) -> Option<Item> {
+    let key = NamespacedName::new(if type_.namespaced { namespace } else { "" }, name);
+    let store = cluster.store();
+    let object = match type_.kind {
+        "Namespace" => Object::Namespace(store.get::<Namespace>(&key)?.clone()),
+        "Node" => Object::Node(store.get::<Node>(&key)?.clone()),
+        "Service" => Object::Service(store.get::<Service>(&key)?.clone()),
+        "EndpointSlice" => Object::EndpointSlice(store.get::<EndpointSlice>(&key)?.clone()),
+        "Deployment" => Object::Deployment(store.get::<Deployment>(&key)?.clone()),
+        "ReplicaSet" => Object::ReplicaSet(store.get::<ReplicaSet>(&key)?.clone()),
+        "Pod" => Object::Pod(store.get::<Pod>(&key)?.clone()),
+        _ => return all_endpoints(cluster, Some(namespace)).into_iter().find(|e| e.meta.name == name),
+    };
+    Item::stored(object)
+}
+
+/// Endpoints, as the old API tells what slices hold. A terminating Pod isn't in them.
+fn all_endpoints(cluster: &Cluster, namespace: Option<&str>) -> Vec<Item> {
+    let Some(type_) = TYPES.iter().find(|t| t.kind == "Endpoints") else { return Vec::new() };
+    let services = cluster.store().list::<Service>().filter(|s| namespace.is_none_or(|n| s.metadata.namespace == n));
+    let mut items = Vec::new();
+    for service in services {
+        let slices: Vec<_> = slices_of(cluster, &service.metadata.key());
+        if slices.is_empty() {
+            continue;
+        }
+        let mut subsets: Vec<Subset> = Vec::new();
+        for slice in slices {
+            let ports: Vec<_> = slice
+                .ports
+                .iter()
+                .filter_map(|p| Some((p.name.clone().unwrap_or_default(), p.port?, p.protocol.unwrap_or_default())))
+                .collect();
+            for endpoint in slice.endpoints.iter().filter(|e| e.conditions.terminating != Some(true)) {
+                let i = match subsets.iter().position(|s| s.ports == ports) {
+                    Some(i) => i,
+                    None => {
+                        subsets.push(Subset { ports: ports.clone(), ..Subset::default() });
+                        subsets.len() - 1
+                    }
+                };
+                let pod = endpoint.target_ref.as_ref().map(|t| t.name.clone()).unwrap_or_default();
+                let node = endpoint.node_name.clone().unwrap_or_default();
+                let entry = (endpoint.addresses.first().cloned().unwrap_or_default(), node, pod);
+                let ready = endpoint.conditions.ready.unwrap_or(true);
+                if ready { subsets[i].ready.push(entry) } else { subsets[i].not_ready.push(entry) }
+            }
+        }
+        for subset in &mut subsets {
+            let by_ip = |(ip, ..): &(String, String, String)| ip.clone();
+            subset.ready.sort_by_key(by_ip);
+            subset.not_ready.sort_by_key(by_ip);
+        }
+        let meta = ObjectMeta {
+            name: service.metadata.name.clone(),
+            namespace: service.metadata.namespace.clone(),
+            labels: service.metadata.labels.clone(),
+            creation_timestamp: service.metadata.creation_timestamp,
+            ..ObjectMeta::default()
+        };
+        items.push(Item { type_, meta, body: Body::Endpoints(subsets) });
+    }
+    items
+}
+
+/// The slices of a Service.
+pub fn slices_of(cluster: &Cluster, service: &NamespacedName) -> Vec<Arc<EndpointSlice>> {
+    cluster
+        .store()
+        .list::<EndpointSlice>()
+        .filter(|s| s.metadata.namespace == service.namespace)
+        .filter(|s| s.metadata.labels.get(LABEL_SERVICE_NAME) == Some(&service.name))
+        .cloned()
+        .collect()
+}
+
+/// What a command line's words name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Named {
+    /// All objects of some types.
+    Types(Vec<&'static Type>),
+    /// Single objects.
+    Objects(Vec<(&'static Type, String)>),
+}
+
+/// Reads `TYPE[,TYPE] [NAME...]` or `TYPE/NAME...` (`cli-runtime/pkg/resource/builder.go`).
+///
+/// # Errors
+/// kubectl's complaint.
+pub fn named(words: &[String]) -> Result<Named, String> {
+    let Some(first) = words.first() else { return Ok(Named::Types(Vec::new())) };
+    if words.iter().any(|w| w.contains('/')) {
+        let mut objects = Vec::new();
+        for word in words {
+            let Some((type_, name)) = word.split_once('/') else {
+                return Err("error: there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. 'kubectl get resource/<resource_name>' instead of 'kubectl get resource resource/<resource_name>'".into());
+            };
+            if type_.is_empty() || name.is_empty() || name.contains('/') {
+                return Err("error: arguments in resource/name form must have a single resource and name".into());
+            }
+            objects.push((Type::find(type_)?, name.to_owned()));
+        }
+        return Ok(Named::Objects(objects));
+    }
+    let mut types: Vec<&'static Type> = Vec::new();
+    for word in first.split(',') {
+        if word == "all" {
+            // The order in which discovery lists them.
+            types.extend(TYPES.iter().filter(|t| t.in_all));
+        } else if word.is_empty() {
+            return Err("error: arguments in resource/name form may not have more than one slash".into());
+        } else {
+            types.push(Type::find(word)?);
+        }
+    }
+    types.dedup();
+    if words.len() == 1 {
+        return Ok(Named::Types(types));
+    }
+    Ok(Named::Objects(types.iter().flat_map(|t| words[1..].iter().map(|n| (*t, n.clone()))).collect()))
+}
+
+/// The namespace that a command is about.
+pub fn namespace(args: &Args) -> &str {
+    args.get("namespace").filter(|n| !n.is_empty()).unwrap_or("default")
+}
+
+/// `Error from server (NotFound): pods "web" not found`
+pub fn not_found(type_: &Type, name: &str) -> String {
+    format!("Error from server (NotFound): {} \"{name}\" not found", type_.full_plural())
+}
+
+/// The objects that a command line's words and `-l` mean, and a complaint for each that isn't there.
+///
+/// # Errors
+/// kubectl's complaint about the words.
+pub fn items(world: &World<'_>, args: &Args, words: &[String]) -> Result<(Vec<Item>, Vec<String>), String> {
+    let selector = match args.get("selector") {
+        Some(text) => Some(Selector::parse(text)?),
+        None => None,
+    };
+    let everywhere = args.on("all-namespaces");
+    let scope = (!everywhere).then(|| namespace(args));
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    match named(words)? {
+        Named::Types(types) => {
+            for type_ in types {
+                let all = list(world.cluster(), type_, scope).into_iter();
+                found.extend(all.filter(|i| selector.as_ref().is_none_or(|s| s.matches(&i.meta.labels))));
+            }
+        }
+        Named::Objects(_) if selector.is_some() => {
+            return Err("error: name cannot be provided when a selector is specified".into());
+        }
+        Named::Objects(objects) => {
+            if everywhere && objects.iter().any(|(t, _)| t.namespaced) {
+                return Err("error: a resource cannot be retrieved by name across all namespaces".into());
+            }
+            for (type_, name) in objects {
+                match get(world.cluster(), type_, namespace(args), &name) {
+                    Some(item) => found.push(item),
+                    None => missing.push(not_found(type_, &name)),
+                }
+            }
+        }
+    }
+    Ok((found, missing))
+}
