@@ -67,6 +67,9 @@ pub struct Entry {
     pub expires: Time,
     /// Whether the other side has answered.
     pub replied: bool,
+    /// Whether IPVS translated it. Left out where it didn't, so that other nodes' bytes don't depend on it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub ipvs: bool,
     /// When the queue looks at it next; never after `expires`.
     #[serde(skip)]
     queued: Time,
@@ -83,6 +86,11 @@ pub struct Conntrack {
     replies: OrdMap<ReplyTuple, Flow>,
     #[serde(skip)]
     queue: OrdSet<(Time, Flow)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn reply_of(proto: L4, nat: Nat) -> ReplyTuple {
@@ -133,7 +141,8 @@ impl Conntrack {
         let expires = now + life;
         self.replies.insert(reply_of(flow.proto, nat), flow);
         self.queue.insert((expires, flow));
-        let entry = Entry { nat, state: State::New, started: now, expires, replied: false, queued: expires };
+        let entry =
+            Entry { nat, state: State::New, started: now, expires, replied: false, ipvs: false, queued: expires };
         self.entries.insert(flow, entry);
     }
     /// Changes a live entry. A time of expiry that comes nearer is queued anew; a later one is found when due.

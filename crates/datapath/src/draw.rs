@@ -9,6 +9,8 @@ pub(crate) enum Draw {
     Statistic(Probability),
     /// `numgen random mod`.
     Numgen(u32),
+    /// A virtual server's real servers, of so many parts in all. Only ways are asked for, never drawn.
+    Share(u32),
 }
 
 impl Draw {
@@ -18,7 +20,7 @@ impl Draw {
             // xt_statistic.c: (get_random_u32() & 0x7FFFFFFF) < probability
             Draw::Statistic(p) => ((bits & 0x7fff_ffff) >= p.threshold()) as u32,
             // nft_numgen.c: reciprocal_scale(get_random_u32(), modulus)
-            Draw::Numgen(n) => ((bits as u64 * n as u64) >> 32) as u32,
+            Draw::Numgen(n) | Draw::Share(n) => ((bits as u64 * n as u64) >> 32) as u32,
         }
     }
     /// How many ways there are.
@@ -26,8 +28,8 @@ impl Draw {
         match self {
             Draw::Statistic(p) if p.threshold() >= 1 << 31 => 1,
             Draw::Statistic(_) => 2,
-            Draw::Numgen(0) => 1,
-            Draw::Numgen(n) => n,
+            Draw::Numgen(0) | Draw::Share(0) => 1,
+            Draw::Numgen(n) | Draw::Share(n) => n,
         }
     }
     /// How likely a way is.
@@ -35,6 +37,7 @@ impl Draw {
         match self {
             Draw::Statistic(p) if way == 0 => p.chance(),
             Draw::Statistic(p) => 1.0 - p.chance(),
+            Draw::Share(n) => 1.0 / f64::from(n.max(1)),
             // Of 2^32 numbers, those that are scaled to this way.
             Draw::Numgen(n) => {
                 let first = |way: u32| (u64::from(way) << 32).div_ceil(u64::from(n.max(1)));

@@ -2,6 +2,7 @@
 
 use crate::conntrack::State;
 use crate::draw::Draw;
+use crate::ipvs;
 use crate::nft::{self, SetElements};
 use crate::walk::{Change, TraceStep};
 use crate::{
@@ -51,6 +52,11 @@ pub struct Kernel {
     /// Left out while there are none, so that the bytes of a node without nftables don't depend on it.
     #[serde(skip_serializing_if = "SetElements::is_empty")]
     pub(crate) sets: SetElements,
+    #[serde(skip)]
+    pub(crate) ipvs: Option<Arc<ipvs::Table>>,
+    /// Left out while there is none, like `sets`.
+    #[serde(skip_serializing_if = "ipvs::State::is_empty")]
+    pub(crate) ipvs_state: ipvs::State,
 }
 
 /// The first packet of a connection after the rules.
@@ -60,6 +66,8 @@ struct FirstPacket {
     changes: Vec<Change>,
     steps: Vec<TraceStep>,
     draws: u32,
+    /// Whether IPVS has chosen a real server.
+    by_ipvs: bool,
 }
 
 impl Kernel {
@@ -72,23 +80,58 @@ impl Kernel {
             conntrack: Conntrack::default(),
             recent: RecentLists::default(),
             sets: SetElements::default(),
+            ipvs: None,
+            ipvs_state: ipvs::State::default(),
         }
     }
     /// Replaces the rules, as `iptables-restore` does. Connections stay; so do `recent` lists that are still used.
-    /// An nftables table goes, as when kube-proxy starts in another mode.
+    /// An nftables table and virtual servers go, as when kube-proxy has cleaned up and starts in another mode.
     pub fn load(&mut self, rules: Arc<Ruleset>) {
+        self.unload_ipvs();
         self.recent.keep(|name| rules.uses_recent(name));
         self.sets.keep(|_| false);
         self.nft = None;
         self.rules = rules;
     }
     /// Replaces the nftables table, as one transaction of `nft -f` does. Connections stay; so do elements that packets
-    /// put into sets that are still there. iptables rules go.
+    /// put into sets that are still there. iptables rules and virtual servers go.
     pub fn load_nft(&mut self, table: Arc<nft::Table>) {
+        self.unload_ipvs();
         self.recent.keep(|_| false);
         self.sets.keep(|name| table.has_dynamic_set(name));
         self.nft = Some(table);
         self.rules = Arc::default();
+    }
+    /// Configures virtual servers, sets, addresses and the iptables rules over them. Connections stay. Real servers
+    /// that are no longer wanted go, but of TCP those without connections only; the others wait with weight 0. Other
+    /// rules go.
+    pub fn load_ipvs(&mut self, now: Time, table: Arc<ipvs::Table>) {
+        self.recent.keep(|_| false);
+        self.sets.keep(|_| false);
+        self.nft = None;
+        self.expire(now);
+        let none = ipvs::Table::default();
+        self.ipvs_state.configure(now, self.ipvs.as_deref().unwrap_or(&none), &table);
+        self.rules = table.rules().clone();
+        self.ipvs = Some(table);
+    }
+    fn unload_ipvs(&mut self) {
+        if self.ipvs.take().is_some() {
+            self.ipvs_state.flush();
+        }
+    }
+    /// What is configured of IPVS.
+    pub const fn ipvs(&self) -> Option<&Arc<ipvs::Table>> {
+        self.ipvs.as_ref()
+    }
+    /// Connections, templates and real servers of IPVS.
+    pub const fn ipvs_state(&self) -> &ipvs::State {
+        &self.ipvs_state
+    }
+    /// Lets connections end whose time has come.
+    pub(crate) fn expire(&mut self, now: Time) {
+        self.conntrack.expire(now);
+        self.ipvs_state.expire(now, self.ipvs.as_ref().map_or(Span::ZERO, |t| t.base().drain_check));
     }
     /// The nftables table in force.
     pub const fn nft(&self) -> Option<&Arc<nft::Table>> {
@@ -120,7 +163,7 @@ impl Kernel {
     }
     /// Deletes conntrack entries, as `conntrack -D` does. How many.
     pub fn delete_conntrack(&mut self, now: Time, which: impl Fn(&Flow, &ConntrackEntry) -> bool) -> usize {
-        self.conntrack.expire(now);
+        self.expire(now);
         self.conntrack.delete(which)
     }
 
@@ -129,20 +172,32 @@ impl Kernel {
     ///
     /// If the connection is known already (a datagram of a known pair, a SYN sent again) its translation holds.
     pub fn open(&mut self, now: Time, flow: Flow, entry: Entry, chance: &mut dyn FnMut(u32) -> u32) -> Opened {
-        self.conntrack.expire(now);
+        self.expire(now);
         let mut first = self.first(now, flow, entry, false, chance);
         for change in std::mem::take(&mut first.changes) {
             match change {
                 Change::RecentSet { list, ip } => self.recent.set(&list, ip, now),
                 Change::RecentReap { list, seconds } => self.recent.reap(&list, now, seconds),
                 Change::SetUpdate { set, ip, timeout } => self.sets.update(&set, ip, now, timeout),
+                Change::Scheduled(scheduled) => {
+                    self.ipvs_state.scheduled(now, flow, *scheduled);
+                    first.by_ipvs = true;
+                }
+                Change::Gone => {
+                    self.ipvs_state.forget(&flow);
+                    self.conntrack.delete(|f, _| *f == flow);
+                }
             }
         }
         let mut port_draw = || {
             first.draws += 1;
             chance(first.draws - 1)
         };
-        self.confirm(now, flow, first.opened, first.masquerade, &mut port_draw)
+        let opened = self.confirm(now, flow, first.opened, first.masquerade, &mut port_draw);
+        if first.by_ipvs {
+            self.conntrack.update(now, &flow, |e| e.ipvs = true);
+        }
+        opened
     }
 
     /// The way through the rules, before anything is remembered.
@@ -169,7 +224,7 @@ impl Kernel {
             step.decided = true;
         }
         let masquerade = passed.masquerade.filter(|_| known.is_none());
-        FirstPacket { opened, masquerade, changes: walk.changes, steps, draws }
+        FirstPacket { opened, masquerade, changes: walk.changes, steps, draws, by_ipvs: false }
     }
 
     /// Makes or refreshes the conntrack entry. Refused packets leave none.
@@ -239,18 +294,23 @@ impl Kernel {
 
     /// A later packet of a connection, in its original direction: where conntrack sends it. `None`: no entry.
     pub fn established(&mut self, now: Time, flow: Flow) -> Option<Nat> {
-        self.conntrack.expire(now);
+        self.expire(now);
         self.established_at(now, flow, flow.proto != L4::Udp)
     }
 
     /// A packet of the other side. UDP needs it to count as a stream, with the longer time-out.
     pub fn replied(&mut self, now: Time, flow: Flow) -> Option<Nat> {
-        self.conntrack.expire(now);
+        self.expire(now);
         self.established_at(now, flow, true)
     }
 
     fn established_at(&mut self, now: Time, flow: Flow, replied: bool) -> Option<Nat> {
         let t = self.config.timeouts;
+        if self.conntrack.get(now, &flow).is_some_and(|e| e.ipvs) && !self.ipvs_state.touch(now, &flow, replied) {
+            // IPVS has forgotten it, or its real server is gone; conntrack forgets it with IPVS (`expire_nodest_conn`).
+            self.conntrack.delete(|f, _| *f == flow);
+            return None;
+        }
         self.conntrack.update(now, &flow, |e| {
             e.replied |= replied;
             if e.state == State::TimeWait {
@@ -274,12 +334,13 @@ impl Kernel {
 
     /// FIN or RST was seen: the entry waits in TIME_WAIT and goes. UDP has no such thing.
     pub fn close(&mut self, now: Time, flow: Flow) {
-        self.conntrack.expire(now);
+        self.expire(now);
         let life = match flow.proto {
             L4::Tcp => self.config.timeouts.tcp_time_wait,
             L4::Sctp => self.config.timeouts.sctp_closed,
             L4::Udp => return,
         };
+        self.ipvs_state.close(now, &flow);
         self.conntrack.update(now, &flow, |e| {
             if e.state != State::TimeWait {
                 e.state = State::TimeWait;
@@ -298,7 +359,7 @@ impl Kernel {
     ) -> (Opened, Vec<TraceStep>) {
         // A copy shares structure, so the consequences cost little and go with it.
         let mut copy = self.clone();
-        copy.conntrack.expire(now);
+        copy.expire(now);
         let mut first = copy.first(now, flow, entry, true, chance);
         let mut port_draw = || {
             first.draws += 1;
@@ -328,6 +389,7 @@ impl Kernel {
                     script[at - 1].1
                 };
                 let mut walk = self.walk(now, false, &mut decide);
+                walk.long_run = true;
                 self.pass_new(&mut walk, flow, entry)
             };
             let probability = script.iter().fold(1.0, |all, (draw, way)| all * draw.chance(*way));

@@ -10,6 +10,7 @@
 mod conntrack;
 mod draw;
 mod index;
+pub mod ipvs;
 mod kernel;
 mod net;
 pub mod nft;

@@ -19,7 +19,7 @@ pub(crate) struct Passed {
 }
 
 impl Passed {
-    fn lost(dst: SocketAddr) -> Passed {
+    pub(crate) fn lost(dst: SocketAddr) -> Passed {
         Passed { verdict: Verdict::Drop, dst, masquerade: None, decided_by: OriginId::NONE, step: None }
     }
 }
@@ -31,8 +31,11 @@ impl Kernel {
             recent: &self.recent,
             sets: &self.sets,
             addresses: &self.config.addresses,
+            ipvs: self.ipvs.as_deref(),
             now,
             linear,
+            entry_origin: OriginId::NONE,
+            long_run: false,
             decide,
             steps: None,
             walked: 0,
@@ -55,10 +58,14 @@ impl Kernel {
         let Some(known) = self.live(walk.now, &flow).copied() else {
             return (self.pass_new(walk, flow, entry), None);
         };
+        if self.ipvs.is_some() && (known.ipvs || known.nat.dst == flow.dst) {
+            let passed = self.pass_ipvs(walk, flow, entry, Some((known.nat, known.replied)));
+            return (passed, Some(known.nat));
+        }
         let translated = if known.nat.dst == flow.dst { CtStates(0) } else { CtStates::DNAT };
         let state = if known.replied { CtStates::ESTABLISHED } else { CtStates::NEW };
         let flow = Flow { dst: known.nat.dst, ..flow };
-        let mut packet = Packet { flow, mark: 0, state: state.or(translated) };
+        let mut packet = Packet { state: state.or(translated), ..Packet::new(flow) };
         let (verdict, origin) = self.filter(walk, &mut packet, entry);
         let step = walk.ended_at.filter(|_| matches!(verdict, Verdict::Reject | Verdict::Drop));
         (Passed { verdict, dst: known.nat.dst, masquerade: None, decided_by: origin, step }, Some(known.nat))
@@ -69,10 +76,12 @@ impl Kernel {
             return Passed::lost(flow.dst);
         }
         if let Some(table) = &self.nft {
-            let packet = Packet { flow, mark: 0, state: CtStates::NEW };
-            return self.through_nft(walk, table, packet, entry, None);
+            return self.through_nft(walk, table, Packet::new(flow), entry, None);
         }
-        let mut packet = Packet { flow, mark: 0, state: CtStates::NEW };
+        if self.ipvs.is_some() {
+            return self.pass_ipvs(walk, flow, entry, None);
+        }
+        let mut packet = Packet::new(flow);
         let first = if entry == Entry::Process { Hook::Output } else { Hook::Prerouting };
         let (mut chosen_by, mut step) = (OriginId::NONE, None);
         if let Some((End::Dnat(to), origin)) = walk.hook(Table::Nat, first, &mut packet) {
@@ -103,7 +112,7 @@ impl Kernel {
 
     /// Routing and the filter table.
     fn filter(&self, walk: &mut Walk<'_>, packet: &mut Packet, entry: Entry) -> (Verdict, OriginId) {
-        let local = is_local(&self.config.addresses, packet.flow.dst.ip());
+        let local = walk.is_local(packet.flow.dst.ip());
         let hooks: &[Hook] = match (entry, local) {
             (Entry::Process, true) => &[Hook::Output, Hook::Input],
             (Entry::Process, false) => &[Hook::Output],
@@ -132,7 +141,7 @@ impl Kernel {
             return (self.pass_new(walk, flow, entry), None);
         };
         let state = if known.replied { CtStates::ESTABLISHED } else { CtStates::NEW };
-        let packet = Packet { flow, mark: 0, state };
+        let packet = Packet { state, ..Packet::new(flow) };
         (self.through_nft(walk, table, packet, entry, Some(known.nat)), Some(known.nat))
     }
 

@@ -1,5 +1,6 @@
 //! Typed rules: what `iptables` can say, as far as kube-proxy says it.
 
+use crate::ipvs::Dimensions;
 use crate::{L4, Net, OriginId};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -134,6 +135,8 @@ pub enum Match {
     },
     /// `-m tcp -p tcp`.
     Proto(L4),
+    /// `-p` alone.
+    ProtoOnly(L4),
     /// `--dport`.
     DestinationPort(u16),
     /// `-m conntrack --ctstate`.
@@ -172,6 +175,26 @@ pub enum Match {
     DestinationLocal,
     /// `-m addrtype --src-type LOCAL`.
     SourceLocal,
+    /// `-m addrtype ! --src-type LOCAL`.
+    SourceNotLocal,
+    /// `-m set --match-set`.
+    InSet {
+        /// Name of the set.
+        name: Arc<str>,
+        /// Its place in [`crate::ipvs::Base::sets`].
+        set: u16,
+        /// What is looked up.
+        dimensions: Dimensions,
+    },
+    /// `-m physdev ! --physdev-is-in`.
+    NotFromBridge,
+    /// `-m ipvs --vaddr --vproto --vport`: a virtual server has sent the packet on.
+    VirtualServer {
+        /// `--vproto`.
+        proto: L4,
+        /// `--vaddr` and `--vport`.
+        addr: SocketAddr,
+    },
 }
 
 /// What a rule does with a packet that it matches.
@@ -225,7 +248,7 @@ impl Rule {
         let mut pure = true;
         for m in &self.matches {
             match m {
-                Match::Proto(p) => proto = Some(*p),
+                Match::Proto(p) | Match::ProtoOnly(p) => proto = Some(*p),
                 Match::Destination { net: Net::Host(ip), not: false } => dst = Some(*ip),
                 Match::DestinationPort(p) if pure => port = Some(*p),
                 Match::Statistic(_) | Match::RecentCheck { .. } | Match::RecentSet { .. } => pure = false,

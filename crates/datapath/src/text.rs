@@ -28,6 +28,7 @@ pub(crate) fn write_match(out: &mut String, m: &Match) {
         Match::Proto(L4::Tcp) => write!(out, "-m tcp -p tcp"),
         Match::Proto(L4::Udp) => write!(out, "-m udp -p udp"),
         Match::Proto(L4::Sctp) => write!(out, "-m sctp -p sctp"),
+        Match::ProtoOnly(proto) => write!(out, "-p {proto}"),
         Match::DestinationPort(port) => write!(out, "--dport {port}"),
         Match::CtState { states, not } => {
             write!(out, "-m conntrack {}--ctstate {}", bang(*not), ct_states(*states))
@@ -45,6 +46,12 @@ pub(crate) fn write_match(out: &mut String, m: &Match) {
         Match::RecentSet { name } => write!(out, "-m recent --name {name} --set"),
         Match::DestinationLocal => write!(out, "-m addrtype --dst-type LOCAL"),
         Match::SourceLocal => write!(out, "-m addrtype --src-type LOCAL"),
+        Match::SourceNotLocal => write!(out, "-m addrtype ! --src-type LOCAL"),
+        Match::InSet { name, dimensions, .. } => write!(out, "-m set --match-set {name} {}", dimensions.text()),
+        Match::NotFromBridge => write!(out, "-m physdev ! --physdev-is-in"),
+        Match::VirtualServer { proto, addr } => {
+            write!(out, "-m ipvs --vaddr {} --vproto {proto} --vport {}", addr.ip(), addr.port())
+        }
     };
 }
 
@@ -109,9 +116,15 @@ pub fn rule_text(base: &Base, segment: Option<&Segment>, chain: ChainRef, rule: 
 
 /// The input of `iptables-restore --noflush` for these rules: filter, then nat.
 pub fn iptables_restore(rules: &Ruleset) -> String {
-    let base = &**rules.base();
     let mut out = String::new();
-    for table in [Table::Filter, Table::Nat] {
+    iptables_restore_tables(&mut out, rules, &[Table::Filter, Table::Nat]);
+    out
+}
+
+/// The same for these tables, in this order.
+pub(crate) fn iptables_restore_tables(out: &mut String, rules: &Ruleset, tables: &[Table]) {
+    let base = &**rules.base();
+    for table in tables.iter().copied() {
         let _ = writeln!(out, "*{}", table.name());
         for chain in base.chains.iter().filter(|c| c.table == table && c.printed) {
             let _ = writeln!(out, ":{} - [0:0]", chain.name);
@@ -126,22 +139,21 @@ pub fn iptables_restore(rules: &Ruleset) -> String {
             ChainRef::Own(_) => false,
         };
         for placed in base.head.iter().filter(|p| shown(p.chain)) {
-            write_rule(&mut out, base, None, placed.chain, &placed.rule);
+            write_rule(out, base, None, placed.chain, &placed.rule);
             out.push('\n');
         }
         for (_, segment) in rules.segments() {
             for placed in segment.rules() {
                 if table_of(base, Some(segment), placed.chain) == Some(table) {
-                    write_rule(&mut out, base, Some(segment), placed.chain, &placed.rule);
+                    write_rule(out, base, Some(segment), placed.chain, &placed.rule);
                     out.push('\n');
                 }
             }
         }
         for placed in base.tail.iter().filter(|p| shown(p.chain)) {
-            write_rule(&mut out, base, None, placed.chain, &placed.rule);
+            write_rule(out, base, None, placed.chain, &placed.rule);
             out.push('\n');
         }
         out.push_str("COMMIT\n");
     }
-    out
 }

@@ -1,6 +1,7 @@
 //! A packet's way through tables and chains.
 
 use crate::draw::Draw;
+use crate::ipvs::{Scheduled, Table as IpvsTable};
 use crate::nft::SetElements;
 use crate::recent::RecentLists;
 use crate::{ChainRef, CtStates, Flow, Hook, Match, OriginId, Rule, Ruleset, Segment, Table, Target, text};
@@ -14,11 +15,11 @@ use std::sync::Arc;
 pub struct TraceStep {
     /// Where in the network stack.
     pub hook: &'static str,
-    /// `filter` or `nat`; the table's name for nftables.
+    /// `filter` or `nat`; the table's name for nftables; `ipvs` for a virtual server.
     pub table: &'static str,
-    /// The chain.
+    /// The chain; the virtual server for IPVS.
     pub chain: Arc<str>,
-    /// Which rule of the chain, from 1 as `iptables -L --line-numbers` counts.
+    /// Which rule of the chain, from 1 as `iptables -L --line-numbers` counts; which real server for IPVS, 0 if none.
     pub number: u32,
     /// Whether all of its options held.
     pub matched: bool,
@@ -47,9 +48,23 @@ pub(crate) enum End {
 /// What a rule makes the kernel remember.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
-    RecentSet { list: Arc<str>, ip: IpAddr },
-    RecentReap { list: Arc<str>, seconds: u32 },
-    SetUpdate { set: Arc<str>, ip: IpAddr, timeout: u32 },
+    RecentSet {
+        list: Arc<str>,
+        ip: IpAddr,
+    },
+    RecentReap {
+        list: Arc<str>,
+        seconds: u32,
+    },
+    SetUpdate {
+        set: Arc<str>,
+        ip: IpAddr,
+        timeout: u32,
+    },
+    /// IPVS has sent a connection to a real server.
+    Scheduled(Box<Scheduled>),
+    /// The real server of a connection is gone, and so is the connection.
+    Gone,
 }
 
 /// A packet on its way.
@@ -58,6 +73,17 @@ pub(crate) struct Packet {
     pub(crate) flow: Flow,
     pub(crate) mark: u32,
     pub(crate) state: CtStates,
+    /// The virtual server that has sent it on.
+    pub(crate) ipvs: Option<SocketAddr>,
+    /// An ICMP echo request: it has no ports.
+    pub(crate) echo: bool,
+}
+
+impl Packet {
+    /// The first one of a connection.
+    pub(crate) const fn new(flow: Flow) -> Packet {
+        Packet { flow, mark: 0, state: CtStates::NEW, ipvs: None, echo: false }
+    }
 }
 
 enum Step {
@@ -75,9 +101,14 @@ pub(crate) struct Walk<'a> {
     pub(crate) recent: &'a RecentLists,
     pub(crate) sets: &'a SetElements,
     pub(crate) addresses: &'a [IpAddr],
+    pub(crate) ipvs: Option<&'a IpvsTable>,
     pub(crate) now: Time,
     /// One rule after the other instead of by index.
     pub(crate) linear: bool,
+    /// Where the entry comes from that a set last matched with, in this chain and those that it jumps to.
+    pub(crate) entry_origin: OriginId,
+    /// Virtual servers give each real server its share instead of choosing the next one.
+    pub(crate) long_run: bool,
     /// Which way a draw goes.
     pub(crate) decide: &'a mut dyn FnMut(Draw) -> u32,
     pub(crate) steps: Option<Vec<TraceStep>>,
@@ -93,10 +124,16 @@ pub(crate) fn is_local(addresses: &[IpAddr], ip: IpAddr) -> bool {
 }
 
 impl Walk<'_> {
+    /// Whether an address is one of the node's own, those of a dummy interface included.
+    pub(crate) fn is_local(&self, ip: IpAddr) -> bool {
+        is_local(self.addresses, ip) || self.ipvs.is_some_and(|table| table.is_bound(ip))
+    }
+
     /// Runs the table's built-in chain of this hook; its policy is ACCEPT.
     pub(crate) fn hook(&mut self, table: Table, hook: Hook, packet: &mut Packet) -> Option<(End, OriginId)> {
         let rules = self.rules;
         let chain = rules.base().hook(table, hook)?;
+        self.entry_origin = OriginId::NONE;
         match self.shared(hook, chain, packet, 0) {
             Step::End(end, origin) => {
                 self.ended_at = self.steps.as_ref().and_then(|s| s.len().checked_sub(1));
@@ -209,8 +246,11 @@ impl Walk<'_> {
     ) -> Step {
         self.walked += 1;
         let failed = self.first_unmet(rule, packet);
+        // A rule over a set is there for whom its entry is.
+        let shared = rule.origin == OriginId::NONE && failed.is_none();
+        let origin = if shared { self.entry_origin } else { rule.origin };
         if self.steps.is_some() {
-            let step = self.step(hook, segment, chain, number, rule, failed);
+            let step = TraceStep { origin, ..self.step(hook, segment, chain, number, rule, failed) };
             self.steps.get_or_insert_default().push(step);
         }
         if failed.is_some() {
@@ -219,11 +259,11 @@ impl Walk<'_> {
         match rule.target {
             Target::None => Step::Next,
             Target::Return => Step::Return,
-            Target::Accept => Step::End(End::Accept, rule.origin),
-            Target::Drop => Step::End(End::Drop, rule.origin),
-            Target::Reject => Step::End(End::Reject, rule.origin),
-            Target::Dnat(to) => Step::End(End::Dnat(to), rule.origin),
-            Target::Masquerade { random_fully } => Step::End(End::Masquerade { random_fully }, rule.origin),
+            Target::Accept => Step::End(End::Accept, origin),
+            Target::Drop => Step::End(End::Drop, origin),
+            Target::Reject => Step::End(End::Reject, origin),
+            Target::Dnat(to) => Step::End(End::Dnat(to), origin),
+            Target::Masquerade { random_fully } => Step::End(End::Masquerade { random_fully }, origin),
             Target::MarkXor(v) => {
                 packet.mark ^= v;
                 Step::Next
@@ -255,7 +295,7 @@ impl Walk<'_> {
             let holds = match m {
                 Match::Source { net, not } => net.contains(flow.src.ip()) != *not,
                 Match::Destination { net, not } => net.contains(flow.dst.ip()) != *not,
-                Match::Proto(proto) => flow.proto == *proto,
+                Match::Proto(proto) | Match::ProtoOnly(proto) => flow.proto == *proto && !packet.echo,
                 _ => true,
             };
             if !holds {
@@ -264,8 +304,17 @@ impl Walk<'_> {
         }
         for (i, m) in rule.matches.iter().enumerate() {
             let holds = match m {
-                Match::Comment(_) | Match::Source { .. } | Match::Destination { .. } | Match::Proto(_) => true,
+                Match::Comment(_) | Match::Source { .. } | Match::Destination { .. } => true,
+                Match::Proto(_) | Match::ProtoOnly(_) => true,
+                // No bridges here: what is routed came in through no port of one.
+                Match::NotFromBridge => true,
                 Match::DestinationPort(port) => flow.dst.port() == *port,
+                Match::InSet { set, dimensions, .. } => {
+                    let entry = self.ipvs.and_then(|table| table.matches(*set, *dimensions, packet));
+                    self.entry_origin = entry.unwrap_or(self.entry_origin);
+                    entry.is_some()
+                }
+                Match::VirtualServer { proto, addr } => packet.ipvs == Some(*addr) && flow.proto == *proto,
                 Match::CtState { states, not } => packet.state.meets(*states) != *not,
                 Match::Mark { value, mask, not } => (packet.mark & mask == *value) != *not,
                 Match::Statistic(p) => (self.decide)(Draw::Statistic(*p)) == 0,
@@ -280,8 +329,9 @@ impl Walk<'_> {
                     self.changes.push(Change::RecentSet { list: name.clone(), ip: flow.src.ip() });
                     true
                 }
-                Match::DestinationLocal => is_local(self.addresses, flow.dst.ip()),
-                Match::SourceLocal => is_local(self.addresses, flow.src.ip()),
+                Match::DestinationLocal => self.is_local(flow.dst.ip()),
+                Match::SourceLocal => self.is_local(flow.src.ip()),
+                Match::SourceNotLocal => !self.is_local(flow.src.ip()),
             };
             if !holds {
                 return Some(i);
