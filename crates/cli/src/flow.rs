@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// How the command is called.
 pub const USAGE: &str = "servicelab flow -f FILE... [--settings FILE] [--release 1.30..1.36] --node NODE \
---mode iptables|nftables --from KIND[:IP] --to IP:PORT/PROTO [--trace]";
+--mode iptables|nftables|ipvs --from KIND[:IP] --to IP:PORT/PROTO [--trace]";
 
 /// What `--help` says besides.
 pub const HELP: &str = "
@@ -23,6 +23,20 @@ KIND and the address that it has when none is given (IPv4, IPv6):
   localhost   a process of the node             127.0.0.1, ::1
   external    a client outside of the cluster   203.0.113.10, 2001:db8::10
 PROTO is TCP, UDP or SCTP; an IPv6 address stands in brackets: [fd00:10:96::1]:80/TCP.
+In IPVS mode a process of the node that connects to an address of kube-ipvs0 has that same address as source when none
+is given: Linux takes a local destination's own address.
+
+Shares are those of very many new connections from this source to this destination. In iptables and nftables mode each
+connection is drawn. In IPVS mode nothing is drawn; by scheduler (ipvsScheduler in the settings) a share means:
+  rr, wrr        the long run: each real server in turn, by weight
+  lc, wlc        the long run of connections that stay open, all alike: by weight in wlc
+  sed, nq        the same, by weight
+  sh             1 for the real server of the source address, else none
+  dh             1 for the real server of the destination address, else none
+  mh             1 for the real server of the source address and port (the port is 40000)
+  lblc, lblcr    1 for the real server that the destination address has, or gets with the next connection
+With session affinity they are the shares of a source that comes for the first time.
+
 With --trace the answer also holds the rules that one connection met, in order.
 ";
 
@@ -148,15 +162,14 @@ impl Stack {
         node: &str,
         family: IpFamily,
     ) -> Result<Stack, Failure> {
-        let mode = mode.simulated()?;
         let invalid = |e: kube_proxy::UnknownNode| Failure::Invalid(e.to_string());
         let mut proxier = proxier_of(objects, node, settings.clone(), family).map_err(invalid)?.in_mode(mode);
         let mut addresses = proxier.node().addresses.clone();
         addresses.extend([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
         // kube-proxy sets it in iptables mode, for node ports on 127.0.0.1.
-        let route_localnet = mode == kube_proxy::Mode::Iptables;
+        let route_localnet = mode == Mode::Iptables;
         let mut kernel = Kernel::new(KernelConfig { addresses, route_localnet, ..KernelConfig::default() });
-        proxier.sync_rules().load(&mut kernel);
+        proxier.sync_rules().load(&mut kernel, Time::ZERO);
         Ok(Stack { node: node.into(), objects: objects.clone(), proxier, kernel })
     }
     fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
@@ -204,8 +217,10 @@ impl Stack {
         to: (SocketAddr, L4),
         trace: bool,
     ) -> Result<Answer, Failure> {
+        let bound = self.kernel.ipvs().is_some_and(|table| table.is_bound(to.0.ip()));
         let ip = match from {
             Some(ip) => ip,
+            None if bound && kind == Kind::Node => to.0.ip(),
             None => self.address(kind)?,
         };
         let flow = Flow { proto: to.1, src: SocketAddr::new(ip, SOURCE_PORT), dst: to.0 };
@@ -284,7 +299,7 @@ fn options(args: &[String]) -> Result<Options, Failure> {
             value.ok_or_else(|| Failure::Usage(format!("{name} needs a value")))
         };
         match name {
-            "--mode" => mode = Some(value()?.parse()?),
+            "--mode" => mode = Some(rules::mode(&value()?)?),
             "--node" => node = Some(value()?),
             "--from" => from = Some(source(&value()?)?),
             "--to" => {
@@ -344,7 +359,7 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_keys_that_it_needs_and_no_other() {
-        for mode in ["--mode=iptables", "--mode=nftables"] {
+        for mode in ["--mode=iptables", "--mode=nftables", "--mode=ipvs"] {
             let seen = flow("clusterip-three", &[mode, "--from", "pod", "--to", "10.96.0.11:80/TCP"]);
             let all = seen.unwrap();
             assert_eq!((keys(&all), &all["masquerade"]), (vec!["endpoints", "masquerade", "verdict"], &false.into()));
@@ -363,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_trace_tells_the_rule_that_decided_and_the_field_that_asks_for_it() {
-        for mode in ["--mode=iptables", "--mode=nftables"] {
+        for mode in ["--mode=iptables", "--mode=nftables", "--mode=ipvs"] {
             let args = [mode, "--from", "external:192.0.2.9", "--to", "198.51.100.6:80/TCP", "--trace"];
             let seen = flow("lb-source-ranges", &args).unwrap();
             let steps = seen["trace"].as_array().unwrap();

@@ -2,11 +2,11 @@
 
 use kube_api::manifest::{Content, parse_as};
 use kube_api::{IpFamily, Object, Release, Severity};
+pub use kube_proxy::Mode;
 use kube_proxy::{Settings, proxier_of};
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 
 /// How the command is called.
@@ -43,37 +43,13 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Kinds of rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// `iptables-restore` payloads.
-    Iptables,
-    /// nft scripts.
-    Nftables,
-    /// Virtual servers.
-    Ipvs,
-}
-
-impl Mode {
-    /// The mode of the simulated kube-proxy.
-    pub fn simulated(self) -> Result<kube_proxy::Mode, Failure> {
-        match self {
-            Mode::Iptables => Ok(kube_proxy::Mode::Iptables),
-            Mode::Nftables => Ok(kube_proxy::Mode::Nftables),
-            Mode::Ipvs => Err(Failure::Invalid("ipvs: not simulated yet by this version".into())),
-        }
-    }
-}
-
-impl FromStr for Mode {
-    type Err = Failure;
-    fn from_str(text: &str) -> Result<Mode, Failure> {
-        match text {
-            "iptables" => Ok(Mode::Iptables),
-            "nftables" => Ok(Mode::Nftables),
-            "ipvs" => Ok(Mode::Ipvs),
-            other => Err(Failure::Usage(format!("unknown mode {other:?}; iptables, nftables or ipvs"))),
-        }
+/// The kind of rules that `--mode` names.
+pub fn mode(text: &str) -> Result<Mode, Failure> {
+    match text {
+        "iptables" => Ok(Mode::Iptables),
+        "nftables" => Ok(Mode::Nftables),
+        "ipvs" => Ok(Mode::Ipvs),
+        other => Err(Failure::Usage(format!("unknown mode {other:?}; iptables, nftables or ipvs"))),
     }
 }
 
@@ -100,7 +76,7 @@ fn options(args: &[String]) -> Result<Options, Failure> {
             value.ok_or_else(|| Failure::Usage(format!("{name} needs a value")))
         };
         match name {
-            "--mode" => mode = Some(value()?.parse()?),
+            "--mode" => mode = Some(self::mode(&value()?)?),
             "--node" => node = Some(value()?),
             "--ip-family" => {
                 family = match value()?.as_str() {
@@ -182,7 +158,6 @@ pub fn render(
     family: IpFamily,
     settings: Arc<Settings>,
 ) -> Result<String, Failure> {
-    let mode = mode.simulated()?;
     let proxier = proxier_of(objects, node, settings, family).map_err(|e| Failure::Invalid(e.to_string()))?;
     Ok(proxier.in_mode(mode).sync_rules().text())
 }

@@ -2,13 +2,14 @@
 //!
 //! The parts and their names are those of `pkg/proxy` in Kubernetes: [`service_change_tracker`] and
 //! [`endpoints_change_tracker`] keep what the API server says, [`topology`] chooses the endpoints of
-//! this node, [`iptables`] and [`nftables`] write the rules. Behaviour is that of release 1.30 but where a later
+//! this node, [`iptables`], [`nftables`] and [`ipvs`] write the rules. Behaviour is that of release 1.30 but where a later
 //! release is asked for and differs.
 #![forbid(unsafe_code)]
 
 mod conntrack;
 pub mod endpoints_change_tracker;
 pub mod iptables;
+pub mod ipvs;
 pub mod nftables;
 mod node_port_addresses;
 mod objects;

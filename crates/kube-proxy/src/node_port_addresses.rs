@@ -26,6 +26,12 @@ impl NodePortAddresses {
         let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
         self.match_all || self.cidrs.iter().any(|c| c.contains(localhost) || c.addr().is_loopback())
     }
+    /// The node's addresses at which there are virtual servers for node ports: never loopback addresses.
+    pub(crate) fn ipvs_ips(&self, node: &NodeContext, family: IpFamily) -> Vec<IpAddr> {
+        let chosen = if self.match_all { node.addresses.clone() } else { self.node_ips(node) };
+        let usable = |ip: &IpAddr| !ip.is_loopback() && IpFamily::of(*ip) == family;
+        chosen.into_iter().filter(usable).collect()
+    }
     /// The node's addresses that are chosen, in order of their text; upstream's order is random.
     pub(crate) fn node_ips(&self, node: &NodeContext) -> Vec<IpAddr> {
         let lo = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];

@@ -3,14 +3,15 @@
 use crate::conntrack::{Events, StaleConnections, UdpServing};
 use crate::endpoints_change_tracker::{EndpointsMap, endpoints_by_port, slice_service};
 use crate::iptables::{self, LARGE_CLUSTER_ENDPOINTS_THRESHOLD};
-use crate::nftables;
+use crate::node_port_addresses::NodePortAddresses;
 use crate::origin::Origins;
 use crate::service_change_tracker::{ServicePortInfo, service_ports};
 use crate::topology::{Categorized, categorize_endpoints};
 use crate::{NodeContext, Origin, Settings};
+use crate::{ipvs, nftables};
 use datapath::{Kernel, OriginId, Ruleset, iptables_restore, nft};
 use kube_api::{EndpointSlice, IpFamily, NamespacedName, Protocol, Service};
-use lab_base::{OrdMap, OrdSet};
+use lab_base::{OrdMap, OrdSet, Time};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub enum Mode {
     Iptables,
     /// nftables.
     Nftables,
+    /// IPVS, with iptables rules over ipsets.
+    Ipvs,
 }
 
 /// A node's rules, of the kind that its kube-proxy writes.
@@ -50,6 +53,8 @@ pub enum Rules {
     Iptables(Arc<Ruleset>),
     /// nftables.
     Nftables(Arc<nft::Table>),
+    /// IPVS.
+    Ipvs(Arc<datapath::ipvs::Table>),
 }
 
 impl Rules {
@@ -57,26 +62,34 @@ impl Rules {
         match mode {
             Mode::Iptables => Rules::Iptables(Arc::default()),
             Mode::Nftables => Rules::Nftables(Arc::default()),
+            Mode::Ipvs => Rules::Ipvs(Arc::default()),
         }
     }
     /// Puts them into a kernel, in place of those that it has.
-    pub fn load(&self, kernel: &mut Kernel) {
+    pub fn load(&self, kernel: &mut Kernel, now: Time) {
         match self {
             Rules::Iptables(rules) => kernel.load(rules.clone()),
             Rules::Nftables(table) => kernel.load_nft(table.clone()),
+            Rules::Ipvs(table) => kernel.load_ipvs(now, table.clone()),
         }
     }
-    /// The text that `iptables-restore` or `nft -f` reads.
+    /// The text that `iptables-restore` or `nft -f` reads; for IPVS a listing of everything.
     pub fn text(&self) -> String {
         match self {
             Rules::Iptables(rules) => iptables_restore(rules),
             Rules::Nftables(table) => nft::nft_script(table),
+            Rules::Ipvs(table) => datapath::ipvs::listing(table),
         }
     }
     fn remove(&mut self, key: &Arc<str>) {
         match self {
             Rules::Iptables(rules) => Arc::make_mut(rules).set_segment(key, None),
             Rules::Nftables(table) => Arc::make_mut(table).set_segment(key, None),
+            Rules::Ipvs(table) => {
+                let table = Arc::make_mut(table);
+                table.set_segment(key, None);
+                table.rules_mut().set_segment(key, None);
+            }
         }
     }
 }
@@ -85,6 +98,9 @@ impl Rules {
 pub(crate) struct Context<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) family: IpFamily,
+    pub(crate) node: &'a NodeContext,
+    /// The node's addresses that serve node ports in IPVS mode.
+    pub(crate) node_port_ips: &'a [IpAddr],
     /// The node's first InternalIP of the family.
     pub(crate) node_ip: Option<IpAddr>,
     /// Above 1000 endpoints in all: iptables rules of endpoints without comments.
@@ -98,6 +114,8 @@ pub(crate) struct Context<'a> {
 struct Counts {
     /// Endpoints in whatever condition.
     known: usize,
+    /// Those on this node in whatever condition.
+    local: Vec<SocketAddr>,
     /// Addresses of ready ones on this node.
     local_ready: Vec<IpAddr>,
 }
@@ -112,9 +130,13 @@ struct Synced {
 }
 
 impl Synced {
-    /// Endpoints for traffic to the cluster IP.
-    fn internal(&self) -> &[crate::endpoints_change_tracker::EndpointInfo] {
-        if self.info.internal_policy_local { &self.endpoints.local } else { &self.endpoints.cluster }
+    /// Endpoints for traffic to the cluster IP. IPVS uses endpoints anywhere where policy `Local` has none here.
+    fn internal(&self, ipvs: bool) -> &[crate::endpoints_change_tracker::EndpointInfo] {
+        if self.info.internal_policy_local && !(ipvs && self.endpoints.local.is_empty()) {
+            &self.endpoints.local
+        } else {
+            &self.endpoints.cluster
+        }
     }
 }
 
@@ -142,6 +164,10 @@ pub struct Proxier {
     /// What the last sync made of connections.
     events: Arc<Events>,
     large_cluster: bool,
+    /// IPVS: which sets had entries when the iptables rules over them were written.
+    ipvs_sets: Option<u32>,
+    /// IPVS: the node's addresses that serve node ports.
+    node_port_ips: Arc<[IpAddr]>,
     has_synced: bool,
     origins: Origins,
     rules: Rules,
@@ -164,6 +190,8 @@ impl Proxier {
             udp_serving: OrdMap::new(),
             events: Arc::default(),
             large_cluster: false,
+            ipvs_sets: None,
+            node_port_ips: Arc::default(),
             has_synced: false,
             origins: Origins::default(),
             rules: Rules::none(Mode::default()),
@@ -178,6 +206,7 @@ impl Proxier {
         self.udp_serving = OrdMap::new();
         self.events = Arc::default();
         self.large_cluster = false;
+        self.ipvs_sets = None;
         self.has_synced = false;
         self.origins = Origins::default();
         self.dirty = self.services.keys().cloned().collect();
@@ -188,6 +217,7 @@ impl Proxier {
         match self.rules {
             Rules::Iptables(_) => Mode::Iptables,
             Rules::Nftables(_) => Mode::Nftables,
+            Rules::Ipvs(_) => Mode::Ipvs,
         }
     }
     /// Its configuration.
@@ -251,8 +281,8 @@ impl Proxier {
     pub fn pending(&self) -> bool {
         !self.dirty.is_empty() || !self.has_synced
     }
-    /// Writes the rules. They are those of a full sync, but only what changed is computed. Empty in another mode than
-    /// iptables: see [`Proxier::sync_rules`].
+    /// Writes the rules. They are those of a full sync, but only what changed is computed. In other modes than iptables
+    /// that are not all of them: see [`Proxier::sync_rules`].
     pub fn sync(&mut self) -> Arc<Ruleset> {
         self.sync_rules();
         self.ruleset()
@@ -276,6 +306,13 @@ impl Proxier {
                     } else {
                         Arc::make_mut(table).set_base(base);
                     }
+                }
+                Rules::Ipvs(table) => {
+                    if table.base().sets.is_empty() {
+                        *table = Arc::new(datapath::ipvs::Table::new(Arc::new(ipvs::base(family))));
+                    }
+                    self.ipvs_sets = None;
+                    self.node_port_ips = NodePortAddresses::new(settings, family, None).ipvs_ips(node, family).into();
                 }
             }
             self.has_synced = true;
@@ -306,13 +343,23 @@ impl Proxier {
             for info in ports.iter() {
                 let list = map.get(&(info.name.port.clone(), info.name.protocol)).map_or(&[][..], Vec::as_slice);
                 let chosen = categorize_endpoints(list, info, &self.node, &self.settings);
+                let local: Vec<SocketAddr> = list.iter().filter(|e| e.is_local).map(|e| e.addr).collect();
                 let local_ready = list.iter().filter(|e| e.is_local && e.ready).map(|e| e.addr.ip()).collect();
-                let counts = Counts { known: list.len(), local_ready };
+                let counts = Counts { known: list.len(), local, local_ready };
                 let key = info.name.key();
                 self.write(&key, info.clone(), chosen, counts);
                 keys.push(key);
             }
             self.synced_ports.insert(service, keys.into());
+        }
+        if let Rules::Ipvs(table) = &mut self.rules {
+            // Which rules there are depends on which sets have entries.
+            let filled = table.filled_sets();
+            if self.ipvs_sets != Some(filled) {
+                self.ipvs_sets = Some(filled);
+                let base = ipvs::iptables_base(&self.settings, self.family, filled);
+                Arc::make_mut(table).rules_mut().set_base(Arc::new(base));
+            }
         }
         self.rules.clone()
     }
@@ -325,6 +372,7 @@ impl Proxier {
         match &self.rules {
             Rules::Iptables(rules) => rules.clone(),
             Rules::Nftables(_) => Arc::default(),
+            Rules::Ipvs(table) => table.rules().clone(),
         }
     }
     /// Where a rule of the last sync comes from.
@@ -334,7 +382,7 @@ impl Proxier {
     /// The endpoints of traffic to the cluster IP, as of the last sync, in order of the rules.
     pub fn endpoints(&self, service: &NamespacedName, port: &str) -> Vec<EndpointShare> {
         let Some(synced) = self.find(service, port) else { return Vec::new() };
-        let list = synced.internal();
+        let list = synced.internal(self.mode() == Mode::Ipvs);
         list.iter().map(|e| EndpointShare { endpoint: e.addr, share: 1.0 / list.len() as f64 }).collect()
     }
     /// What the Service's `healthCheckNodePort` answers, as of the last sync; `None`: it has none.
@@ -422,6 +470,8 @@ impl Proxier {
             settings: &self.settings,
             family: self.family,
             node_ip: self.node_ip(),
+            node: &self.node,
+            node_port_ips: &self.node_port_ips,
             large_cluster: self.large_cluster,
             first_origin: self.origins.next(),
         };
@@ -434,6 +484,13 @@ impl Proxier {
             Rules::Nftables(table) => {
                 let (segment, piece) = nftables::write_service_port(&info, &endpoints, &context);
                 Arc::make_mut(table).set_segment(key, Some(Arc::new(segment)));
+                piece
+            }
+            Rules::Ipvs(table) => {
+                let (segment, rules, piece) = ipvs::write_service_port(&info, &endpoints, &counts.local, &context);
+                let table = Arc::make_mut(table);
+                table.set_segment(key, Some(Arc::new(segment)));
+                table.rules_mut().set_segment(key, Some(Arc::new(rules)));
                 piece
             }
         };

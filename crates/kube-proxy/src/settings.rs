@@ -1,6 +1,7 @@
 //! What a kube-proxy is configured with, and the node it runs on.
 
 use datapath::Cidr;
+use datapath::ipvs::Scheduler;
 use kube_api::{IpFamily, Node, Release, StringMap};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -110,6 +111,9 @@ impl Settings {
             if let Err(message) = text.parse::<Cidr>() {
                 return Err(SettingsError { field: "nodePortAddresses", message });
             }
+        }
+        if let Err(message) = self.ipvs_scheduler.parse::<Scheduler>() {
+            return Err(SettingsError { field: "ipvsScheduler", message });
         }
         if self.masquerade_bit > 31 {
             return Err(SettingsError { field: "masqueradeBit", message: "must be within the range [0, 31]".into() });

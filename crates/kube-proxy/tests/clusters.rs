@@ -8,7 +8,7 @@ use kube_api::{
     TrafficPolicy,
 };
 use kube_proxy::{Mode, NodeContext, Proxier, Rules, Settings};
-use lab_base::Time;
+use lab_base::{Dice, Source, Time};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -206,12 +206,12 @@ impl World {
 fn kernel(proxier: &mut Proxier) -> Kernel {
     let mut kernel =
         Kernel::new(KernelConfig { addresses: proxier.node().addresses.clone(), ..KernelConfig::default() });
-    proxier.sync_rules().load(&mut kernel);
+    proxier.sync_rules().load(&mut kernel, Time::ZERO);
     kernel
 }
 
 fn mode() -> impl Strategy<Value = Mode> {
-    prop_oneof![Just(Mode::Iptables), Just(Mode::Nftables)]
+    prop_oneof![Just(Mode::Iptables), Just(Mode::Nftables), Just(Mode::Ipvs)]
 }
 
 /// Where all rules and elements of a node that belong to a Service come from.
@@ -221,6 +221,10 @@ fn origins(proxier: &Proxier) -> Vec<OriginId> {
         Rules::Nftables(table) => {
             let all = table.segments().map(|(_, s)| s);
             all.flat_map(|s| s.rules().iter().map(|r| r.origin).chain(s.elements().iter().map(|e| e.origin))).collect()
+        }
+        Rules::Ipvs(table) => {
+            let servers = table.servers().values();
+            servers.flat_map(|s| s.destinations.iter().map(|d| d.origin).chain([s.origin])).collect()
         }
     }
 }
@@ -256,6 +260,57 @@ fn may_differ(flow: &Flow, entry: Entry, iptables: &Outcomes, nftables: &Outcome
         || (ip.starts_with("198.51.")
             && all(iptables, &refused(Verdict::Reject))
             && all(nftables, &refused(Verdict::Drop)))
+}
+
+/// What IPVS does where iptables does this, for a connection to one of the addresses of `service`. They differ where
+/// the documents say so: a virtual server refuses by itself wherever the client is; policy `Local` chooses endpoints of
+/// this node for whoever comes, endpoints anywhere if it has none, and never masquerades; source ranges are checked
+/// before anything else (conformance/README.md, SPEC 6.6).
+fn ipvs_agrees(world: &World, service: u8, flow: &Flow, entry: Entry, kernels: [&Kernel; 2]) -> Result<(), String> {
+    let [iptables, ipvs] = kernels.map(|k| outcomes(k, *flow, entry));
+    let spec = &world.services[&service].spec;
+    let ip = flow.dst.ip().to_string();
+    let all = |outcomes: &Outcomes, verdict| outcomes.keys().all(|(v, ..)| *v == verdict);
+    let differ = |why: &str| Err(format!("{why}: {entry:?} {flow:?}\n{iptables:?}\n{ipvs:?}"));
+    let check = |holds: bool, why: &str| if holds { Ok(()) } else { differ(why) };
+
+    let in_ranges = ["192.168.10.11", "203.0.113.10"].contains(&flow.src.ip().to_string().as_str());
+    let ranges = ip.starts_with("198.51.") && !spec.load_balancer_source_ranges.is_empty();
+    if ranges && entry != Entry::Process && !in_ranges {
+        return check(all(&ipvs, Verdict::Drop), "source ranges");
+    }
+    // iptables refuses nothing that the node itself sends to addresses from outside.
+    let untouched = iptables.keys().all(|(_, to, _)| *to == flow.dst) && !all(&iptables, Verdict::Drop);
+    if untouched {
+        return check(all(&ipvs, Verdict::Reject), "no endpoints");
+    }
+    let internal = ip.starts_with("10.96.");
+    let policy = if internal { spec.internal_traffic_policy } else { spec.external_traffic_policy };
+    if policy != Some(TrafficPolicy::Local) {
+        let same =
+            iptables.keys().eq(ipvs.keys()) && iptables.values().zip(ipvs.values()).all(|(a, b)| (a - b).abs() < 1e-6);
+        return check(same, "policy Cluster");
+    }
+    let of = |src: &str, entry| {
+        let flow = Flow { src: SocketAddr::new(src.parse().unwrap(), 40_000), ..*flow };
+        let sent = outcomes(kernels[0], flow, entry).into_keys().filter(|(_, to, _)| *to != flow.dst);
+        sent.map(|(_, to, _)| to).collect::<BTreeSet<_>>()
+    };
+    let met: BTreeSet<SocketAddr> = ipvs.keys().map(|(_, to, _)| *to).filter(|to| *to != flow.dst).collect();
+    let here = if internal { of("10.244.1.200", Entry::Pod) } else { of("203.0.113.10", Entry::Wire) };
+    if !here.is_empty() {
+        check(met == here, "endpoints of this node")?;
+    } else if !internal && !ranges {
+        check(met == of("10.244.1.200", Entry::Pod), "endpoints anywhere")?;
+    } else {
+        check(met.is_empty() == all(&ipvs, Verdict::Reject), "endpoints anywhere, if any")?;
+    }
+    let hairpin = |to: &SocketAddr| to.ip() == flow.src.ip();
+    let from_pod = flow.src.ip().to_string().starts_with("10.244.");
+    let masked = |(_, to, masked): &(Verdict, SocketAddr, bool)| {
+        met.is_empty() || *masked == (hairpin(to) || (internal && !from_pod))
+    };
+    check(ipvs.keys().all(masked), "masquerade")
 }
 
 /// Every address and port at which some Service might be.
@@ -346,7 +401,7 @@ proptest! {
     }
 
     #[test]
-    fn both_modes_send_packets_the_same_way(changes in changes()) {
+    fn all_modes_send_packets_the_same_way(changes in changes()) {
         let (mut world, mut proxier) = (World::default(), proxier());
         for change in changes {
             world.apply(&mut proxier, change);
@@ -361,12 +416,57 @@ proptest! {
                 prop_assert!(same || may_differ(&flow, entry, &a, &b), "{entry:?} {flow:?}\n{a:?}\n{b:?}");
             }
         }
+        let ipvs = kernel(&mut world.fresh(Mode::Ipvs));
+        for (proto, dst) in targets() {
+            let at = |(_, s): &(&u8, &Arc<Service>)| {
+                let ingress = s.status.load_balancer.ingress.iter().map(|i| &i.ip);
+                let ips = s.spec.external_ips.iter().chain(ingress).chain([&s.spec.cluster_ip]);
+                let numbers: Vec<u16> = s.spec.ports.iter().map(|p| p.node_port).collect();
+                ips.into_iter().any(|ip| *ip == dst.ip().to_string()) || numbers.contains(&dst.port())
+            };
+            let Some((n, _)) = world.services.iter().find(at) else { continue };
+            for (src, entry) in SOURCES {
+                let flow = Flow { proto, src: SocketAddr::new(src.parse().unwrap(), 40_000), dst };
+                let answer = ipvs_agrees(&world, *n, &flow, entry, [&iptables, &ipvs]);
+                prop_assert!(answer.is_ok(), "{}", answer.unwrap_err());
+            }
+        }
         // A port that no Service has on the address of one.
         for service in world.services.values() {
             let dst = SocketAddr::new(service.spec.cluster_ip.parse().unwrap(), 81);
             let flow = Flow { proto: L4::Tcp, src: "10.244.1.200:40000".parse().unwrap(), dst };
-            let verdicts = [&iptables, &nftables].map(|k| k.shares(Time::ZERO, flow, Entry::Pod)[0].verdict);
-            prop_assert_eq!(verdicts, [Verdict::Forward, Verdict::Reject]);
+            let verdicts = [&iptables, &nftables, &ipvs].map(|k| k.shares(Time::ZERO, flow, Entry::Pod)[0].verdict);
+            prop_assert_eq!(verdicts, [Verdict::Forward, Verdict::Reject, Verdict::Reject]);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// 100 clusters, 1000 packets each: what is found by index is what a walk from rule to rule finds.
+    #[test]
+    fn the_fast_verdict_is_the_traced_one(changes in changes(), mode in mode(), seed in any::<u64>()) {
+        let (mut world, mut proxier) = (World::default(), proxier().in_mode(mode));
+        for change in changes {
+            world.apply(&mut proxier, change);
+        }
+        let mut kernel = kernel(&mut proxier);
+        let (dice, targets) = (Dice::new(seed), targets());
+        for i in 0..1000u64 {
+            let draw = |of: u64, n: usize| dice.roll(Source::Allocation, of, i).below(n as u64) as usize;
+            let (proto, mut dst) = targets[draw(0, targets.len())];
+            if draw(1, 10) == 0 {
+                dst.set_port(draw(2, 65_536) as u16);
+            }
+            let (src, entry) = SOURCES[draw(3, SOURCES.len())];
+            let src = SocketAddr::new(src.parse().unwrap(), 1024 + draw(4, 200) as u16);
+            let flow = Flow { proto, src, dst };
+            let now = Time::from_secs(i / 10);
+            let mut bits = |at: u32| dice.roll(Source::Statistic, i, u64::from(at)).u32();
+            let (traced, _) = kernel.trace(now, flow, entry, &mut bits);
+            let fast = kernel.open(now, flow, entry, &mut bits);
+            prop_assert_eq!(fast, traced, "{:?} {:?}", entry, flow);
         }
     }
 }

@@ -71,7 +71,7 @@ impl Machine {
         self.sync()
     }
     fn sync(&mut self) -> usize {
-        self.proxier.sync_rules().load(&mut self.kernel);
+        self.proxier.sync_rules().load(&mut self.kernel, Time::ZERO);
         self.proxier.stale_connections().delete(&mut self.kernel, Time::ZERO)
     }
     /// Where a datagram of this client goes.

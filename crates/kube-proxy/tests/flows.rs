@@ -42,7 +42,7 @@ fn kernel(objects: &[Object], settings: &Arc<Settings>, node: &str, family: IpFa
     let mut addresses = proxier.node().addresses.clone();
     addresses.push([127, 0, 0, 1].into());
     let mut kernel = Kernel::new(KernelConfig { addresses, ..KernelConfig::default() });
-    proxier.sync_rules().load(&mut kernel);
+    proxier.sync_rules().load(&mut kernel, Time::ZERO);
     kernel
 }
 

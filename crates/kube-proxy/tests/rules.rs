@@ -21,6 +21,8 @@ fn kind(file: &Path) -> Option<(Mode, IpFamily)> {
         "iptables6" => Some((Mode::Iptables, IpFamily::V6)),
         "nft" => Some((Mode::Nftables, IpFamily::V4)),
         "nft6" => Some((Mode::Nftables, IpFamily::V6)),
+        "ipvs" => Some((Mode::Ipvs, IpFamily::V4)),
+        "ipvs6" => Some((Mode::Ipvs, IpFamily::V6)),
         _ => None,
     }
 }
@@ -29,6 +31,7 @@ fn is_closed(rules: &Rules) -> bool {
     match rules {
         Rules::Iptables(rules) => rules.is_closed(),
         Rules::Nftables(table) => table.is_closed(),
+        Rules::Ipvs(table) => table.rules().is_closed(),
     }
 }
 
@@ -64,4 +67,9 @@ fn iptables_rules_are_those_that_kube_proxy_writes() {
 #[test]
 fn nftables_objects_are_those_that_kube_proxy_writes() {
     compare_all(Mode::Nftables);
+}
+
+#[test]
+fn virtual_servers_sets_and_rules_of_ipvs_are_those_that_kube_proxy_writes() {
+    compare_all(Mode::Ipvs);
 }

@@ -214,7 +214,7 @@ fn seen(objects: &[Object], settings: Settings, mode: Mode, packet: &Packet) -> 
         Entry::Wire
     };
     let mut kernel = Kernel::new(KernelConfig { addresses, ..KernelConfig::default() });
-    proxier.in_mode(mode).sync_rules().load(&mut kernel);
+    proxier.in_mode(mode).sync_rules().load(&mut kernel, Time::ZERO);
     let proto = match packet.protocol {
         Protocol::Tcp => L4::Tcp,
         Protocol::Udp => L4::Udp,

@@ -68,10 +68,6 @@ pub fn run(files: &[PathBuf], report: &mut Report) {
     for file in files {
         let Some((suite, mode, family)) = kind(file) else { continue };
         let Some(dir) = file.parent() else { continue };
-        if mode == Mode::Ipvs {
-            report.skip(suite, "not simulated yet by this version");
-            continue;
-        }
         let read = match last.take() {
             Some((at, read)) if at == dir => read,
             _ => scenario(dir),
