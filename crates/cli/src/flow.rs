@@ -388,7 +388,7 @@ mod tests {
             assert_eq!(steps.iter().filter(|s| s["decided"] == true).count(), 1);
             let unmet = steps.iter().filter(|s| s["matched"] == false);
             assert!(unmet.clone().all(|s| s["failed"].is_string()), "{steps:?}");
-            assert_eq!(unmet.count() > 0, mode == "--mode=iptables", "a verdict map finds what iptables walks to");
+            assert_eq!(unmet.count() > 0, mode != "--mode=nftables", "a verdict map finds what iptables walks to");
         }
     }
 
