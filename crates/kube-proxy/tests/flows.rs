@@ -3,9 +3,9 @@
 
 mod common;
 
-use datapath::{Entry, Flow, Kernel, KernelConfig, L4, Observed};
+use datapath::{Entry, Flow, Kernel, KernelConfig, L4, Observed, Segment, nft, rule_text};
 use kube_api::{IpFamily, Object};
-use kube_proxy::{Mode, Settings};
+use kube_proxy::{Mode, Rules, Settings};
 use lab_base::Time;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -145,4 +145,82 @@ fn iptables_sends_connections_where_a_kernel_sent_them() {
 #[test]
 fn nftables_sends_connections_where_a_kernel_sent_them() {
     compare_all(Mode::Nftables);
+}
+
+/// The rules with one of them missing, for each rule and element of a service port; and what is missing.
+fn mutations(rules: &Rules) -> Vec<(String, Rules)> {
+    let mut all = Vec::new();
+    match rules {
+        Rules::Iptables(rules) => {
+            for (key, segment) in rules.segments() {
+                for (row, placed) in segment.rules().iter().enumerate() {
+                    let mut fewer = segment.rules().to_vec();
+                    fewer.remove(row);
+                    let mut mutant = (**rules).clone();
+                    mutant.set_segment(key, Some(Arc::new(Segment::new(segment.chains().to_vec(), fewer))));
+                    let text = rule_text(rules.base(), Some(segment), placed.chain, &placed.rule);
+                    all.push((text, Rules::Iptables(Arc::new(mutant))));
+                }
+            }
+        }
+        Rules::Nftables(table) => {
+            for (key, s) in table.segments() {
+                for row in 0..s.rules().len() + s.elements().len() {
+                    let (mut rules, mut elements) = (s.rules().to_vec(), s.elements().to_vec());
+                    let what = match row.checked_sub(rules.len()) {
+                        None => format!("{:?}", rules.remove(row)),
+                        Some(row) => format!("{:?}", elements.remove(row)),
+                    };
+                    let mut mutant = (**table).clone();
+                    let fewer = nft::Segment::new(s.chains().to_vec(), s.sets().to_vec(), rules, elements);
+                    mutant.set_segment(key, Some(Arc::new(fewer)));
+                    all.push((what, Rules::Nftables(Arc::new(mutant))));
+                }
+            }
+        }
+        Rules::Ipvs(_) => {}
+    }
+    all
+}
+
+/// The recorded connections notice whichever rule is missing, but for those that no recorded connection meets.
+#[test]
+fn with_any_one_rule_missing_a_recorded_connection_goes_astray() {
+    let (mut caught, mut missed) = (0, Vec::new());
+    for case in ["nodeport-etp-local-both", "lb-source-ranges-node", "external-ip-nodeport", "udp-no-endpoints"] {
+        let case = common::cases().into_iter().find(|c| c.ends_with(case)).unwrap();
+        let (objects, settings) = common::read(&case);
+        let rows: Vec<Row> = serde_json::from_str(&std::fs::read_to_string(case.join("flows.json")).unwrap()).unwrap();
+        for mode in [Mode::Iptables, Mode::Nftables] {
+            let proxier = kube_proxy::proxier_of(&objects, "node-a", settings.clone(), IpFamily::V4).unwrap();
+            for (what, mutant) in mutations(&proxier.in_mode(mode).sync_rules()) {
+                let mut kernel = kernel(&objects, &settings, "node-a", IpFamily::V4, mode);
+                mutant.load(&mut kernel, Time::ZERO);
+                let astray = rows.iter().filter(|r| r.node == "node-a").any(|row| {
+                    let (flow, entry) = flow(row);
+                    let want = if mode == Mode::Iptables { &row.iptables } else { &row.nftables };
+                    compare(row, want, flow, entry, &kernel).is_err()
+                });
+                if astray {
+                    caught += 1;
+                } else {
+                    missed.push(format!("{}: {what}", case.file_name().unwrap().to_string_lossy()));
+                }
+            }
+        }
+    }
+    // No recorded connection is a hairpin of these Pods, or has a balancer's address as source; one rule is only a
+    // comment; and a datagram to a cluster IP that no map refuses is refused by cluster-ips-check.
+    let unmet = [
+        "-s 10.244.1.6 ",
+        "-s 10.244.2.5 ",
+        "Host(10.244.1.6), not: false }], statement: Verdict",
+        "Host(10.244.2.5), not: false }], statement: Verdict",
+        "-s 198.51.100.8 ",
+        "other traffic to default/web:http",
+        "key: Service(10.96.0.54, Udp, 53)",
+    ];
+    missed.retain(|what| !unmet.iter().any(|u| what.contains(u)));
+    assert!(missed.is_empty(), "{caught} caught, missed:\n{}", missed.join("\n"));
+    assert_eq!(caught, 80);
 }
