@@ -258,7 +258,7 @@ impl Cluster {
 
 /// What the server gave out stays when a manifest doesn't mention it (`patchAllocatedValues` in
 /// `pkg/registry/core/service/storage/storage.go`).
-fn keep_allocated(new: &mut Service, old: &Service) {
+pub(crate) fn keep_allocated(new: &mut Service, old: &Service) {
     let has_ip = |s: &Service| s.spec.type_ != ServiceType::ExternalName;
     if has_ip(new) && has_ip(old) && new.spec.cluster_ip.is_empty() && new.spec.cluster_ips.is_empty() {
         new.spec.cluster_ip.clone_from(&old.spec.cluster_ip);

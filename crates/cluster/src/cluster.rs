@@ -45,6 +45,9 @@ pub struct Cluster {
     pub(crate) last_request: u64,
     pub(crate) workloads: Arc<Vec<(String, WorkloadSpec)>>,
     pub(crate) facts: Facts,
+    /// What components wrote about objects. Follows from the state; not hashed.
+    #[serde(skip)]
+    pub(crate) kube_events: crate::kube_event::KubeEvents,
     /// Requests whose fate was decided since someone looked. Not part of the state.
     #[serde(skip)]
     pub(crate) motions: Vec<Motion>,
@@ -77,6 +80,7 @@ impl Cluster {
             last_request: 0,
             workloads: Arc::new(scenario.workloads.clone()),
             facts: Facts::default(),
+            kube_events: Default::default(),
             motions: Vec::new(),
         };
         cluster.create_base_objects(scenario);
@@ -258,6 +262,7 @@ impl Cluster {
             }
             self.queue_for_controllers(&change);
             self.tell_kubelet(&change);
+            self.note_events(&change);
             self.tell_proxies(change);
         }
     }

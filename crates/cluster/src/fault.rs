@@ -115,6 +115,7 @@ impl Cluster {
 
     /// Changes a sandbox; the closure tells whether it was so before. Returns whether something changed.
     fn set_sandbox(&mut self, uid: Uid, f: impl FnOnce(&mut crate::kubelet::Sandbox) -> bool) -> bool {
+        self.settle_repeats(uid);
         let Some(s) = self.sandbox_mut(uid) else { return false };
         let was = f(s);
         self.look_at_probes(uid);

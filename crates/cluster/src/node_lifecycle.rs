@@ -126,6 +126,7 @@ impl Cluster {
             .map(|p| p.metadata.key())
             .collect();
         for pod in pods {
+            self.eviction_event(&pod);
             self.delete_pod(&pod, None);
         }
     }

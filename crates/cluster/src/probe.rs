@@ -67,6 +67,35 @@ impl Cluster {
         s.process == Process::Listening && !s.cut
     }
 
+    /// What a failed probe says (`pkg/probe/http`, `pkg/probe/tcp`).
+    fn probe_failure(&self, s: &Sandbox, probe: &kube_api::Probe) -> String {
+        let ip = s.ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let number = |port: &Option<kube_api::IntOrString>| match port {
+            Some(kube_api::IntOrString::String(name)) => {
+                let mut ports = s.pod.spec.containers.iter().flat_map(|c| &c.ports);
+                ports.find(|p| p.name == *name).map_or_else(|| name.clone(), |p| p.container_port.to_string())
+            }
+            Some(port) => port.to_string(),
+            None => String::new(),
+        };
+        let dial = if s.cut { "i/o timeout" } else { "connect: connection refused" };
+        let listens = s.process == Process::Listening && !s.cut;
+        match (&probe.http_get, &probe.tcp_socket) {
+            (Some(_), _) if listens => "HTTP probe failed with statuscode: 503".into(),
+            (Some(get), _) => {
+                let port = number(&get.port);
+                let url = format!("Get \"http://{ip}:{port}{}\"", get.path);
+                if s.cut {
+                    format!("{url}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
+                } else {
+                    format!("{url}: dial tcp {ip}:{port}: {dial}")
+                }
+            }
+            (_, Some(socket)) if !listens => format!("dial tcp {ip}:{}: {dial}", number(&socket.port)),
+            _ => "command failed".into(),
+        }
+    }
+
     pub(crate) fn readiness_tick(&mut self, sandbox: &Sandbox) {
         let Some(probe) = sandbox.readiness_probe().cloned() else { return };
         let result = self.readiness_result(sandbox);
@@ -81,6 +110,10 @@ impl Cluster {
                 s.readiness.streak = 0;
                 turned = true;
             }
+        }
+        if !result {
+            let why = self.probe_failure(sandbox, &probe);
+            self.probe_event(&sandbox.pod, "Readiness", &why);
         }
         if turned {
             self.report(uid);
@@ -100,7 +133,12 @@ impl Cluster {
             s.liveness.streak = if alive { 0 } else { s.liveness.streak + 1 };
             kill = s.liveness.streak >= probe.failure_threshold.max(1) as u32;
         }
+        if !alive {
+            let why = self.probe_failure(sandbox, &probe);
+            self.probe_event(&sandbox.pod, "Liveness", &why);
+        }
         if kill {
+            self.liveness_event(&sandbox.pod);
             self.mark_pod(sandbox, "mark-liveness-failed");
             self.end_process(uid, 137);
             self.noticed_exit_of(uid);

@@ -210,6 +210,11 @@ impl<O: Observer> Timeline<O> {
                 Err(line) => Applied { results: vec![line], ..Applied::default() },
             },
             Command::Fault(fault) => Applied { changed: self.cluster.inject(fault), ..Applied::default() },
+            Command::Create { yaml } => self.cluster.create_yaml(yaml),
+            Command::Patch { kind, namespace, name, patch } => self.cluster.patch(kind, namespace, name, patch),
+            Command::DeletePod { namespace, name, grace_seconds } => {
+                self.cluster.delete_pod_within(namespace, name, *grace_seconds)
+            }
         }
     }
 

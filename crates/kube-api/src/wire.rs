@@ -62,6 +62,14 @@ pub fn wire(object: &Object) -> Tree {
         // Only kinds whose strategy counts generations have one.
         entries.retain(|(key, _)| key.name != "generation");
     }
+    if matches!(kind, Kind::EndpointSlice)
+        && let Some(Tree { value: Value::Seq(ports), .. }) = get_mut(&mut tree, "ports")
+    {
+        // A pointer: the one port that needn't have a name has an empty one.
+        for port in ports.iter_mut().filter(|port| port.get("name").is_none()) {
+            set(port, "name", Value::text(""));
+        }
+    }
     if matches!(kind, Kind::Namespace) {
         set(&mut tree, "spec", map(vec![("finalizers", Value::Seq(vec![of(Value::text("kubernetes"))]))]));
         set(&mut tree, "status", map(vec![("phase", Value::text("Active"))]));
@@ -176,6 +184,10 @@ fn forms(tree: &mut Tree, own: &str) {
     match &mut tree.value {
         Value::Seq(items) => items.iter_mut().for_each(|item| forms(item, own)),
         Value::Map(entries) if !labels => {
+            if own == "httpGet" {
+                // Not held, since it has no effect; this is the default.
+                entries.push((Key::new("scheme"), of(Value::text("HTTP"))));
+            }
             let owner = own == "ownerReferences";
             for (key, value) in entries.iter_mut() {
                 let name = key.name.as_str();

@@ -23,6 +23,31 @@ pub enum Command {
     },
     /// Something breaks, or is mended.
     Fault(Fault),
+    /// `kubectl create -f -`: POST, so what is there already is refused.
+    Create {
+        /// Multi-document YAML.
+        yaml: String,
+    },
+    /// PATCH: how `kubectl scale`, `label`, `set image`, `cordon` and their kin change an object.
+    Patch {
+        /// `Service`, `Pod`, ...
+        kind: String,
+        /// Its namespace; empty for Nodes and Namespaces.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// A JSON merge patch (RFC 7386), as YAML.
+        patch: String,
+    },
+    /// `kubectl delete pod NAME --grace-period=N`.
+    DeletePod {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Seconds until SIGKILL; 0: its object goes at once.
+        grace_seconds: u32,
+    },
 }
 
 /// A command in its place: the time of the run at which it takes effect, and its number among those of that time.

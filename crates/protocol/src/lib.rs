@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
 
 /// Version of the encoding; page and engine of one build always agree, a cached old worker may not.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Why bytes could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

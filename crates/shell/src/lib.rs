@@ -6,15 +6,18 @@
 #![forbid(unsafe_code)]
 
 mod columns;
+mod describe;
 
 mod filter;
 mod flags;
 mod human;
 mod kubectl;
 mod print;
+mod quantity;
 mod resource;
 mod select;
 mod table;
+mod tabwriter;
 mod words;
 
 use cluster::{Applied, Cluster};

@@ -10,6 +10,7 @@ use kube_api::{
     Deployment, EndpointSlice, Kind, LABEL_SERVICE_NAME, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod,
     Protocol, ReplicaSet, Service,
 };
+use lab_base::Time;
 use std::sync::Arc;
 
 /// A type of resource.
@@ -201,8 +202,10 @@ impl Item {
         match &self.body {
             Body::Stored(object) => {
                 let mut tree = wire::wire(object);
-                if let Object::Pod(pod) = object {
-                    pod_extras(&mut tree, pod, cluster);
+                match object {
+                    Object::Pod(pod) => pod_extras(&mut tree, pod, cluster),
+                    Object::Node(node) => node_extras(&mut tree, node, cluster),
+                    _ => {}
                 }
                 tree
             }
@@ -222,6 +225,30 @@ fn pod_extras(tree: &mut Tree, pod: &Pod, cluster: &Cluster) {
         wire::set(status, "hostIPs", Value::Seq(vec![of(map(vec![("ip", Value::text(ip))]))]));
     }
     wire::set(status, "qosClass", Value::text(qos(pod)));
+    wire::sort(status);
+}
+
+/// When a Node's kubelet last told a condition: on a change, and each 5 minutes.
+pub fn heartbeat(cluster: &Cluster, node: &Node, condition: &kube_api::Condition) -> Time {
+    const REPORT: u64 = 300_000_000;
+    let since = condition.last_transition_time;
+    let silent = cluster.machine(&node.metadata.name).and_then(|m| m.silent_since);
+    let first = if silent.is_some() { node.metadata.creation_timestamp.unwrap_or_default() } else { since };
+    let heard = silent.unwrap_or_else(|| cluster.now());
+    Time::from_micros(first.as_micros() + heard.since(first).as_micros() / REPORT * REPORT)
+}
+
+/// What the kubelet tells of its machine, and isn't stored.
+fn node_extras(tree: &mut Tree, node: &Node, cluster: &Cluster) {
+    let Some(status) = wire::get_mut(tree, "status") else { return };
+    if let Some(Tree { value: Value::Seq(conditions), .. }) = wire::get_mut(status, "conditions") {
+        for (tree, condition) in conditions.iter_mut().zip(&node.status.conditions) {
+            let at = kube_api::timestamp::rfc3339(heartbeat(cluster, node, condition));
+            wire::set(tree, "lastHeartbeatTime", Value::text(at));
+        }
+    }
+    let version = crate::columns::kubelet_version(cluster);
+    wire::set(status, "nodeInfo", map(vec![("kubeletVersion", Value::text(version))]));
     wire::sort(status);
 }
 

@@ -1,5 +1,6 @@
 //! kubectl: its verbs, and its complaints about others.
 
+mod describe;
 mod get;
 
 use crate::flags::{self, Args};
@@ -14,7 +15,16 @@ struct Verb {
     run: fn(&mut World<'_>, &Args) -> Step,
 }
 
-const VERBS: &[Verb] = &[Verb { name: "get", aliases: &[], flags: get::FLAGS, run: get::run }];
+const fn verb(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    flags: &'static str,
+    run: fn(&mut World<'_>, &Args) -> Step,
+) -> Verb {
+    Verb { name, aliases, flags, run }
+}
+
+const VERBS: &[Verb] = &[verb("get", &[], get::FLAGS, get::run), verb("describe", &[], describe::FLAGS, describe::run)];
 
 /// All verbs of kubectl 1.36, in its own order.
 const ALL: &[&str] = &[

@@ -1,0 +1,371 @@
+//! Events as Kubernetes' components write them (`client-go/tools/record`): what `kubectl describe` and `kubectl events`
+//! tell. Most follow from a change in the store; the texts are those of the components that the comments name.
+//!
+//! They follow from what is part of the state hash, so they aren't themselves. Events are kept for an hour
+//! (`--event-ttl`) and are counted together when they say the same.
+
+use crate::cluster::Cluster;
+use crate::store::Change;
+use kube_api::{ConditionStatus, ContainerState, Kind, NamespacedName, Node, Object, ObjectMeta, Pod, ReplicaSet, Uid};
+use lab_base::{Span, Time};
+use std::sync::Arc;
+
+/// How long the API server keeps an event (`--event-ttl`).
+const TTL: Span = Span::from_secs(3_600);
+/// Most events that are kept.
+const MOST: usize = 2_000;
+
+/// An event about an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubeEvent {
+    /// Number of the event, for its name.
+    pub number: u64,
+    /// `Normal` or `Warning`.
+    pub type_: &'static str,
+    /// `Scheduled`
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+    /// Kind of the object that it is about.
+    pub kind: &'static str,
+    /// Its namespace; empty for Nodes.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: Uid,
+    /// Part of the object: `spec.containers{web}`, or empty.
+    pub field: String,
+    /// Who wrote it: `kubelet`.
+    pub component: &'static str,
+    /// On which node, or empty.
+    pub host: String,
+    /// When it happened first.
+    pub first: Time,
+    /// When it happened last.
+    pub last: Time,
+    /// How often.
+    pub count: u32,
+}
+
+/// The events that are kept; snapshots share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KubeEvents {
+    all: Arc<Vec<Arc<KubeEvent>>>,
+    made: u64,
+}
+
+struct Draft<'a> {
+    type_: &'static str,
+    reason: &'static str,
+    component: &'static str,
+    kind: Kind,
+    meta: &'a ObjectMeta,
+    field: String,
+    host: &'a str,
+}
+
+impl KubeEvents {
+    fn add(&mut self, now: Time, draft: &Draft<'_>, message: String) {
+        let all = Arc::make_mut(&mut self.all);
+        let same = |e: &Arc<KubeEvent>| {
+            e.uid == draft.meta.uid
+                && e.reason == draft.reason
+                && e.message == message
+                && e.component == draft.component
+                && e.field == draft.field
+        };
+        if let Some(event) = all.iter_mut().find(|e| same(e)) {
+            let event = Arc::make_mut(event);
+            event.last = now;
+            event.count += 1;
+            return;
+        }
+        all.retain(|e| now.since(e.last) < TTL);
+        if all.len() >= MOST {
+            all.remove(0);
+        }
+        self.made += 1;
+        all.push(Arc::new(KubeEvent {
+            number: self.made,
+            type_: draft.type_,
+            reason: draft.reason,
+            message,
+            kind: draft.kind.name(),
+            namespace: draft.meta.namespace.clone(),
+            name: draft.meta.name.clone(),
+            uid: draft.meta.uid,
+            field: draft.field.clone(),
+            component: draft.component,
+            host: draft.host.into(),
+            first: now,
+            last: now,
+            count: 1,
+        }));
+    }
+}
+
+impl Cluster {
+    /// Events about objects, in the order in which they first happened.
+    pub fn kube_events(&self) -> impl Iterator<Item = KubeEvent> {
+        let now = self.now;
+        let all = self.kube_events.all.iter().map(|e| self.with_repeats(e));
+        all.filter(move |e| now.since(e.last) < TTL)
+    }
+
+    /// A probe that goes on failing changes nothing, so its ticks aren't simulated. But the kubelet tells each one.
+    fn with_repeats(&self, event: &Arc<KubeEvent>) -> KubeEvent {
+        let mut event = (**event).clone();
+        let Some(sandbox) = self.sandboxes.get(&event.uid).filter(|_| event.message.starts_with("Readiness probe"))
+        else {
+            return event;
+        };
+        let fails = sandbox.is_running() && sandbox.noticed && !sandbox.ready && sandbox.readiness.next.is_none();
+        if let Some(probe) = sandbox.readiness_probe().filter(|_| fails && self.kubelet_lives(&sandbox.node)) {
+            let period = u64::try_from(probe.period_seconds.max(1)).unwrap_or(1) * 1_000_000;
+            let more = self.now.since(event.last).as_micros() / period;
+            event.last += Span::from_micros(more * period);
+            event.count = event.count.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+        }
+        event
+    }
+
+    /// Writes down the repeats of a Pod's probes, before they end.
+    pub(crate) fn settle_repeats(&mut self, uid: Uid) {
+        if self.kube_events.all.iter().any(|e| e.uid == uid && e.reason == "Unhealthy") {
+            let settled: Vec<_> = self.kube_events.all.iter().map(|e| Arc::new(self.with_repeats(e))).collect();
+            self.kube_events.all = Arc::new(settled);
+        }
+    }
+
+    /// Writes the events that follow from a change.
+    pub(crate) fn note_events(&mut self, change: &Change) {
+        match (&change.old, &change.new) {
+            (old, Some(Object::Pod(new))) => {
+                let old = match old {
+                    Some(Object::Pod(old)) => Some(old.clone()),
+                    _ => None,
+                };
+                self.pod_events(old.as_deref(), &new.clone());
+            }
+            (Some(Object::Pod(old)), None) if !old.metadata.is_deleting() => self.deleted_by_set(&old.clone()),
+            (old, Some(Object::ReplicaSet(new))) => {
+                let before = match old {
+                    Some(Object::ReplicaSet(old)) => old.spec.replicas.unwrap_or(1),
+                    _ => 0,
+                };
+                self.scaling_event(before, &new.clone());
+            }
+            (Some(Object::Node(old)), Some(Object::Node(new))) => self.node_events(&old.clone(), &new.clone()),
+            _ => {}
+        }
+    }
+
+    fn event(&mut self, draft: &Draft<'_>, message: String) {
+        self.kube_events.add(self.now, draft, message);
+    }
+
+    /// `pkg/controller/deployment/sync.go`. A first scaling told its starting point only later (SPEC section 4: about 1.32).
+    fn scaling_event(&mut self, before: i32, set: &ReplicaSet) {
+        let after = set.spec.replicas.unwrap_or(1);
+        let Some(owner) = set.metadata.controller().filter(|_| before != after) else { return };
+        let key = NamespacedName::new(set.metadata.namespace.clone(), owner.name.clone());
+        let Some(deployment) = self.store.get::<kube_api::Deployment>(&key).cloned() else { return };
+        let direction = if after > before { "up" } else { "down" };
+        let first = before == 0 && set.status.observed_generation <= 1 && set.status.replicas == 0;
+        let from = if first && self.release.0 < 32 { String::new() } else { format!("from {before} ") };
+        let message = format!("Scaled {direction} replica set {} {from}to {after}", set.metadata.name);
+        let draft = Draft {
+            type_: "Normal",
+            reason: "ScalingReplicaSet",
+            component: "deployment-controller",
+            kind: Kind::Deployment,
+            meta: &deployment.metadata,
+            field: String::new(),
+            host: "",
+        };
+        self.event(&draft, message);
+    }
+
+    /// The ReplicaSet of a Pod.
+    fn set_of(&self, pod: &Pod) -> Option<Arc<ReplicaSet>> {
+        let owner = pod.metadata.controller()?;
+        let key = NamespacedName::new(pod.metadata.namespace.clone(), owner.name.clone());
+        self.store.get::<ReplicaSet>(&key).filter(|s| s.metadata.uid == owner.uid).cloned()
+    }
+
+    /// `pkg/controller/controller_utils.go`. Whoever deletes a Pod that is wanted isn't its ReplicaSet: it only takes
+    /// those away that are too many, so as many as it wants are left.
+    fn deleted_by_set(&mut self, pod: &Pod) {
+        let Some(set) = self.set_of(pod) else { return };
+        let left =
+            self.store.pods_of(set.metadata.uid).filter(|p| !p.metadata.is_deleting() && !p.is_finished()).count();
+        if left as i64 >= i64::from(set.spec.replicas.unwrap_or(1)) {
+            self.set_event(&set, "SuccessfulDelete", format!("Deleted pod: {}", pod.metadata.name));
+        }
+    }
+
+    fn set_event(&mut self, set: &ReplicaSet, reason: &'static str, message: String) {
+        let draft = Draft {
+            type_: "Normal",
+            reason,
+            component: "replicaset-controller",
+            kind: Kind::ReplicaSet,
+            meta: &set.metadata,
+            field: String::new(),
+            host: "",
+        };
+        self.event(&draft, message);
+    }
+
+    fn pod_events(&mut self, old: Option<&Pod>, new: &Pod) {
+        let node = new.spec.node_name.as_str();
+        let of = |type_, reason, component, host| Draft {
+            type_,
+            reason,
+            component,
+            kind: Kind::Pod,
+            meta: &new.metadata,
+            field: String::new(),
+            host,
+        };
+        if old.is_none()
+            && let Some(set) = self.set_of(new)
+        {
+            self.set_event(&set, "SuccessfulCreate", format!("Created pod: {}", new.metadata.name));
+        }
+        // pkg/scheduler/schedule_one.go
+        if !node.is_empty() && old.is_some_and(|o| o.spec.node_name.is_empty()) {
+            let message = format!("Successfully assigned {}/{} to {node}", new.metadata.namespace, new.metadata.name);
+            self.event(&of("Normal", "Scheduled", "default-scheduler", ""), message);
+        }
+        let unscheduled = |p: &Pod| p.condition("PodScheduled").is_some_and(|c| c.status == ConditionStatus::False);
+        if unscheduled(new) && !old.is_some_and(unscheduled) {
+            let message = new.condition("PodScheduled").map(|c| c.message.clone()).unwrap_or_default();
+            self.event(&of("Warning", "FailedScheduling", "default-scheduler", ""), message);
+        }
+        if new.metadata.is_deleting() && !old.is_some_and(|o| o.metadata.is_deleting()) {
+            self.deleted_by_set(new);
+        }
+        let Some(old) = old else { return };
+        // pkg/kubelet/kuberuntime/kuberuntime_container.go
+        let states =
+            |p: &Pod, name: &str| p.status.container_statuses.iter().find(|s| s.name == name).map(|s| s.state.clone());
+        for container in &new.spec.containers {
+            let name = &container.name;
+            let (was, is) = (states(old, name), states(new, name));
+            let of = |type_, reason| Draft {
+                field: format!("spec.containers{{{name}}}"),
+                ..of(type_, reason, "kubelet", node)
+            };
+            let started = matches!(is, Some(ContainerState::Running { .. })) && was != is;
+            if started {
+                let pulled = format!("Container image {:?} already present on machine", container.image);
+                self.event(&of("Normal", "Pulled"), pulled);
+                let colon = if self.release.0 >= 32 { ":" } else { "" };
+                self.event(&of("Normal", "Created"), format!("Created container{colon} {name}"));
+                self.event(&of("Normal", "Started"), format!("Started container {name}"));
+            }
+            let backs_off = |s: &Option<ContainerState>| matches!(s, Some(ContainerState::Waiting { reason }) if reason == "CrashLoopBackOff");
+            if backs_off(&is) && !backs_off(&was) {
+                let meta = &new.metadata;
+                let message = format!(
+                    "Back-off restarting failed container {name} in pod {}_{}({})",
+                    meta.name, meta.namespace, meta.uid
+                );
+                self.event(&of("Warning", "BackOff"), message);
+            }
+            let runs = matches!(was, Some(ContainerState::Running { .. }));
+            if new.metadata.is_deleting() && !old.metadata.is_deleting() && runs && self.kubelet_lives(node) {
+                self.event(&of("Normal", "Killing"), format!("Stopping container {name}"));
+            }
+        }
+    }
+
+    fn kubelet_lives(&self, node: &str) -> bool {
+        self.machines.get(node).is_some_and(|m| m.is_reachable())
+    }
+
+    /// `pkg/kubelet/prober/prober.go`
+    pub(crate) fn probe_event(&mut self, pod: &Pod, probe: &'static str, why: &str) {
+        let container = pod.spec.containers.first().map(|c| c.name.clone()).unwrap_or_default();
+        let draft = Draft {
+            type_: "Warning",
+            reason: "Unhealthy",
+            component: "kubelet",
+            kind: Kind::Pod,
+            meta: &pod.metadata,
+            field: format!("spec.containers{{{container}}}"),
+            host: &pod.spec.node_name,
+        };
+        self.event(&draft, format!("{probe} probe failed: {why}"));
+    }
+
+    /// `pkg/kubelet/kuberuntime/kuberuntime_manager.go`
+    pub(crate) fn liveness_event(&mut self, pod: &Pod) {
+        let container = pod.spec.containers.first().map(|c| c.name.clone()).unwrap_or_default();
+        let draft = Draft {
+            type_: "Normal",
+            reason: "Killing",
+            component: "kubelet",
+            kind: Kind::Pod,
+            meta: &pod.metadata,
+            field: format!("spec.containers{{{container}}}"),
+            host: &pod.spec.node_name,
+        };
+        self.event(&draft, format!("Container {container} failed liveness probe, will be restarted"));
+    }
+
+    /// `pkg/controller/tainteviction/taint_eviction.go`
+    pub(crate) fn eviction_event(&mut self, key: &NamespacedName) {
+        let Some(pod) = self.store.get::<Pod>(key).cloned() else { return };
+        let draft = Draft {
+            type_: "Normal",
+            reason: "TaintManagerEviction",
+            component: "taint-eviction-controller",
+            kind: Kind::Pod,
+            meta: &pod.metadata,
+            field: String::new(),
+            host: "",
+        };
+        self.event(&draft, format!("Marking for deletion Pod {key}"));
+    }
+
+    /// `pkg/controller/nodelifecycle/node_lifecycle_controller.go`, `pkg/kubelet/kubelet_node_status.go`
+    fn node_events(&mut self, old: &Node, new: &Node) {
+        let name = &new.metadata.name;
+        let ready = |n: &Node| n.condition("Ready").is_some_and(|c| c.status == ConditionStatus::True);
+        let status = |reason: &str| format!("Node {name} status is now: {reason}");
+        let of = |reason, component| Draft {
+            type_: "Normal",
+            reason,
+            component,
+            kind: Kind::Node,
+            meta: &new.metadata,
+            field: String::new(),
+            host: "",
+        };
+        match (ready(old), ready(new)) {
+            (true, false) => {
+                self.event(&of("NodeNotReady", "node-controller"), status("NodeNotReady"));
+                let pods: Vec<_> = self.store.pods_on(name).cloned().collect();
+                for pod in pods {
+                    let draft = Draft {
+                        type_: "Warning",
+                        kind: Kind::Pod,
+                        meta: &pod.metadata,
+                        ..of("NodeNotReady", "node-controller")
+                    };
+                    self.event(&draft, "Node is not ready".into());
+                }
+            }
+            (false, true) => self.event(&of("NodeReady", "kubelet"), status("NodeReady")),
+            _ => {}
+        }
+        match (old.spec.unschedulable, new.spec.unschedulable) {
+            (false, true) => self.event(&of("NodeNotSchedulable", "kubelet"), status("NodeNotSchedulable")),
+            (true, false) => self.event(&of("NodeSchedulable", "kubelet"), status("NodeSchedulable")),
+            _ => {}
+        }
+    }
+}

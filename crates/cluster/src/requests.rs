@@ -1,0 +1,248 @@
+//! Requests to the API server besides apply and delete: create, patch, deletion with a grace period.
+
+use crate::apply::{Applied, diagnostic};
+use crate::cluster::Cluster;
+use crate::facts::Deed;
+use kube_api::manifest::{self, Content};
+use kube_api::wire::{merge, wire};
+use kube_api::{
+    Deployment, Diagnostic, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod, ReplicaSet,
+    Service, Taint, yaml,
+};
+use lab_protocol::{MarkKind, Phrase};
+use std::sync::Arc;
+
+/// Taint of a cordoned node (`pkg/controller/nodelifecycle`).
+const TAINT_UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+
+impl Cluster {
+    /// `kubectl create -f -`: POST. What is there already is an error.
+    pub fn create_yaml(&mut self, text: &str) -> Applied {
+        let parsed = manifest::parse_as(text, self.release);
+        let mut applied =
+            Applied { diagnostics: parsed.diagnostics.iter().map(diagnostic).collect(), ..Applied::default() };
+        for manifest in &parsed.manifests {
+            let Content::Object(object) = &manifest.content else { continue };
+            let (kind, key) = (object.kind(), object.metadata().key());
+            if self.find(kind, &key).is_some() {
+                applied.results.push(format!(
+                    "Error from server (AlreadyExists): {} \"{}\" already exists",
+                    dotted(kind, kind.plural()),
+                    key.name
+                ));
+                continue;
+            }
+            match self.apply_object(object.clone()) {
+                Ok(result) => {
+                    applied.changed = true;
+                    // Only apply remembers what it wrote.
+                    self.last_applied.remove(&(kind, key));
+                    applied.results.push(result);
+                }
+                Err(message) => applied.results.push(message),
+            }
+        }
+        self.tell_watchers();
+        applied
+    }
+
+    /// PATCH with a JSON merge patch. The answer is the complaint, if there is one; else nothing.
+    pub fn patch(&mut self, kind: &str, namespace: &str, name: &str, patch: &str) -> Applied {
+        let mut applied = Applied::default();
+        match self.try_patch(kind, namespace, name, patch) {
+            Ok(changed) => applied.changed = changed,
+            Err(complaint) => applied.results.push(complaint),
+        }
+        self.tell_watchers();
+        applied
+    }
+
+    fn try_patch(&mut self, kind: &str, namespace: &str, name: &str, patch: &str) -> Result<bool, String> {
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|k| k.name() == kind)
+            .ok_or_else(|| format!("error: the server doesn't have a resource type \"{kind}\""))?;
+        let key = NamespacedName::new(if kind.namespaced() { namespace } else { "" }, name);
+        let old = self.find(kind, &key).ok_or_else(|| {
+            format!("Error from server (NotFound): {} \"{name}\" not found", dotted(kind, kind.plural()))
+        })?;
+        let change = match yaml::load(patch).into_iter().next() {
+            Some(Ok(tree)) => tree,
+            _ => return Err("error: unable to parse the patch".into()),
+        };
+        let mut tree = wire(&old);
+        merge(&mut tree, &change);
+        let mut parsed = manifest::parse_tree(tree, self.release);
+        if let Some(answer) = parsed.answers.first() {
+            return Err(answered(kind, name, &parsed.answers, answer));
+        }
+        let Some(Content::Object(mut new)) = parsed.manifests.pop().map(|m| m.content) else {
+            return Err("error: unable to parse the patch".into());
+        };
+        if new.metadata().key() != key {
+            return Err(
+                "Error from server (BadRequest): the name of the object does not match the name on the URL".into()
+            );
+        }
+        kube_api::defaults::apply(&mut new);
+        let changed = self.replace(&key, &old, new)?;
+        if changed {
+            let phrase =
+                Phrase::new("mark-configured").with("object", format!("{}/{name}", kind.name().to_lowercase()));
+            self.mark(MarkKind::Apply, format!("{}/{name}", kind.name()), phrase);
+            self.facts.deed(self.now, Deed::Applied { kind: kind.name().into(), name: name.into() });
+        }
+        Ok(changed)
+    }
+
+    /// The object of this name.
+    pub fn find(&self, kind: Kind, key: &NamespacedName) -> Option<Object> {
+        let store = &self.store;
+        Some(match kind {
+            Kind::Namespace => Object::Namespace(store.get::<Namespace>(key)?.clone()),
+            Kind::Node => Object::Node(store.get::<Node>(key)?.clone()),
+            Kind::Service => Object::Service(store.get::<Service>(key)?.clone()),
+            Kind::EndpointSlice => Object::EndpointSlice(store.get::<EndpointSlice>(key)?.clone()),
+            Kind::Deployment => Object::Deployment(store.get::<Deployment>(key)?.clone()),
+            Kind::ReplicaSet => Object::ReplicaSet(store.get::<ReplicaSet>(key)?.clone()),
+            Kind::Pod => Object::Pod(store.get::<Pod>(key)?.clone()),
+        })
+    }
+
+    /// Puts a new version in the place of the old one: spec, labels and annotations. The rest is the server's.
+    fn replace(&mut self, key: &NamespacedName, old: &Object, new: Object) -> Result<bool, String> {
+        let kind = old.kind();
+        let with = |mut meta: ObjectMeta, from: &ObjectMeta| {
+            meta.labels.clone_from(&from.labels);
+            meta.annotations.clone_from(&from.annotations);
+            meta
+        };
+        let meta = with(old.metadata().clone(), new.metadata());
+        let errors = kube_api::validation::update(&with_meta(&new, &meta), old, self.release);
+        if !errors.is_empty() {
+            return Err(kube_api::validation::envelope(kind, &key.name, &errors));
+        }
+        let now = self.now;
+        Ok(match new {
+            Object::Namespace(_) => self.store.update::<Namespace>(key, |o| o.metadata = meta),
+            Object::Node(n) => {
+                let changed = self.store.update::<Node>(key, |o| {
+                    o.metadata = meta;
+                    let cordoned = n.spec.unschedulable;
+                    let added =
+                        |t: &Taint| o.spec.taints.iter().find(|b| b.key == t.key && b.effect == t.effect)?.time_added;
+                    let mut taints: Vec<Taint> = n
+                        .spec
+                        .taints
+                        .iter()
+                        .map(|t| Taint { time_added: added(t).or(Some(now)), ..t.clone() })
+                        .collect();
+                    // The node controller keeps this taint in step with the field.
+                    let has = taints.iter().any(|t| t.key == TAINT_UNSCHEDULABLE);
+                    if cordoned && !has {
+                        taints.push(Taint {
+                            key: TAINT_UNSCHEDULABLE.into(),
+                            effect: "NoSchedule".into(),
+                            time_added: Some(now),
+                            ..Taint::default()
+                        });
+                    } else if !cordoned {
+                        taints.retain(|t| t.key != TAINT_UNSCHEDULABLE);
+                    }
+                    o.spec.unschedulable = cordoned;
+                    o.spec.taints = taints;
+                });
+                self.plan_evictions(&key.name.as_str().into());
+                changed
+            }
+            Object::Service(s) => {
+                let mut new = (*s).clone();
+                if let Object::Service(old) = old {
+                    crate::apply::keep_allocated(&mut new, old);
+                    new.status.clone_from(&old.status);
+                }
+                new.metadata = meta;
+                self.allocate(&mut new)?;
+                self.store.update::<Service>(key, |o| {
+                    o.metadata = new.metadata;
+                    o.spec = new.spec;
+                })
+            }
+            Object::EndpointSlice(n) => self.store.update::<EndpointSlice>(key, |o| {
+                o.metadata = meta;
+                o.endpoints.clone_from(&n.endpoints);
+                o.ports.clone_from(&n.ports);
+            }),
+            Object::Deployment(n) => self.store.update::<Deployment>(key, |o| {
+                o.metadata = meta;
+                o.spec.clone_from(&n.spec);
+            }),
+            Object::ReplicaSet(n) => self.store.update::<ReplicaSet>(key, |o| {
+                o.metadata = meta;
+                o.spec.clone_from(&n.spec);
+            }),
+            Object::Pod(n) => self.store.update::<Pod>(key, |o| {
+                o.metadata = meta;
+                o.spec.clone_from(&n.spec);
+            }),
+        })
+    }
+
+    /// Deletes a Pod with a grace period of its own; 0: at once, without waiting for its kubelet.
+    pub fn delete_pod_within(&mut self, namespace: &str, name: &str, grace: u32) -> Applied {
+        let key = NamespacedName::new(namespace, name);
+        let mut applied = Applied::default();
+        if self.store.get::<Pod>(&key).is_none() {
+            applied.results.push(format!("Error from server (NotFound): pods \"{name}\" not found"));
+            return applied;
+        }
+        applied.changed = self.delete_pod(&key, Some(grace.into()));
+        if applied.changed {
+            let phrase = Phrase::new("mark-deleted").with("object", format!("pod/{name}"));
+            self.mark(MarkKind::Apply, format!("Pod/{name}"), phrase);
+            self.facts.deed(self.now, Deed::Deleted { kind: "Pod".into(), name: name.into() });
+        }
+        self.tell_watchers();
+        applied
+    }
+}
+
+fn with_meta(object: &Object, meta: &ObjectMeta) -> Object {
+    fn put<T: Clone>(o: &Arc<T>, set: impl FnOnce(&mut T)) -> Arc<T> {
+        let mut o = (**o).clone();
+        set(&mut o);
+        Arc::new(o)
+    }
+    let meta = meta.clone();
+    match object {
+        Object::Namespace(o) => Object::Namespace(put(o, |o| o.metadata = meta)),
+        Object::Node(o) => Object::Node(put(o, |o| o.metadata = meta)),
+        Object::Service(o) => Object::Service(put(o, |o| o.metadata = meta)),
+        Object::EndpointSlice(o) => Object::EndpointSlice(put(o, |o| o.metadata = meta)),
+        Object::Deployment(o) => Object::Deployment(put(o, |o| o.metadata = meta)),
+        Object::ReplicaSet(o) => Object::ReplicaSet(put(o, |o| o.metadata = meta)),
+        Object::Pod(o) => Object::Pod(put(o, |o| o.metadata = meta)),
+    }
+}
+
+/// What kubectl prints of the server's answers.
+fn answered(kind: Kind, name: &str, answers: &[Diagnostic], first: &Diagnostic) -> String {
+    match first.message.split_once(": ") {
+        Some(("BadRequest", rest)) => format!("Error from server (BadRequest): {rest}"),
+        _ => {
+            let head = format!("The {} \"{name}\" is invalid: ", kind.name());
+            match answers {
+                [one] => format!("{head}{}", one.message),
+                many => many.iter().fold(head, |text, answer| format!("{text}\n* {}", answer.message)),
+            }
+        }
+    }
+}
+
+/// `deployments.apps`
+fn dotted(kind: Kind, name: &str) -> String {
+    match kind.api_version().split_once('/') {
+        Some((group, _)) => format!("{name}.{group}"),
+        None => name.into(),
+    }
+}
