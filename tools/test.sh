@@ -75,6 +75,7 @@ if want engine; then
   cargo_ok
   step "format" native cargo fmt --all --check
   step "clippy" native cargo clippy --locked --workspace --exclude servicelab --all-targets -- -D warnings
+  step "schema as Kubernetes has it" native tools/schema.sh --check
   step "native tests" native cargo test --locked --workspace --exclude servicelab --no-fail-fast
 fi
 

@@ -16,6 +16,8 @@ pub(crate) enum Type {
     Bool,
     /// A moment.
     Time,
+    /// A moment, to the microsecond.
+    MicroTime,
     /// `500m`, `1Gi`.
     Quantity,
     /// A number or a name.
@@ -26,6 +28,10 @@ pub(crate) enum Type {
     Labels,
     /// Quantities by name.
     Resources,
+    /// Bytes by name, in base64.
+    Bytes,
+    /// Moments by name.
+    Times,
     /// A list of `&str`, written as in the file.
     List(&'static str),
     /// A type of the file.
@@ -39,8 +45,8 @@ pub(crate) struct Field {
     pub name: &'static str,
     /// Its type.
     pub kind: Type,
-    /// Whether the simulation acts on it.
-    pub used: bool,
+    /// Where the simulation doesn't act on it: the value that Kubernetes gives it anyway, or nothing.
+    pub without_effect: Option<&'static str>,
 }
 
 const TEXT: &str = include_str!("../data/schema.txt");
@@ -54,11 +60,14 @@ impl Type {
             "l" => Type::Int64,
             "b" => Type::Bool,
             "t" => Type::Time,
+            "u" => Type::MicroTime,
             "q" => Type::Quantity,
             "p" => Type::IntOrString,
             "x" => Type::Any,
             "m" => Type::Labels,
             "r" => Type::Resources,
+            "y" => Type::Bytes,
+            "w" => Type::Times,
             _ => match (text.strip_prefix("[]"), text.strip_prefix("s=")) {
                 (Some(item), _) => Type::List(item),
                 (_, Some(name)) => Type::Text(name),
@@ -75,13 +84,16 @@ impl Type {
             Type::Int64 => "int64".into(),
             Type::Bool => "bool".into(),
             Type::Time => "v1.Time".into(),
+            Type::MicroTime => "v1.MicroTime".into(),
             Type::Quantity => "resource.Quantity".into(),
             Type::IntOrString => "intstr.IntOrString".into(),
             Type::Any => "interface {}".into(),
             Type::Labels => "map[string]string".into(),
             Type::Resources => "v1.ResourceList".into(),
+            Type::Bytes => "map[string][]uint8".into(),
+            Type::Times => "map[string]v1.Time".into(),
             Type::List(item) => format!("[]{}", Type::read(item).go()),
-            Type::Struct(name) => format!("v1.{name}"),
+            Type::Struct(name) => format!("v1.{}", short(name)),
         }
     }
 }
@@ -92,26 +104,26 @@ pub(crate) fn fields(name: &str) -> &'static [Field] {
     ALL.get_or_init(read).get(name).map(Vec::as_slice).unwrap_or_default()
 }
 
+/// A type's name without the group that tells two of one name apart (`core.EndpointPort`).
+pub(crate) fn short(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
 fn read() -> BTreeMap<&'static str, Vec<Field>> {
-    let lines = || TEXT.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
-    let parts = |line: &'static str| line.split_once(' ').unwrap_or((line, ""));
-    let mut all = BTreeMap::new();
-    for line in lines() {
-        let (name, words) = parts(line);
-        let included = |word: &'static str| match word.strip_prefix('+') {
-            Some(other) => lines().map(parts).find(|(n, _)| *n == other).map_or("", |(_, words)| words),
-            None => word,
-        };
-        let fields = words.split(' ').flat_map(|word| included(word).split(' ')).filter_map(field).collect();
-        all.insert(name, fields);
-    }
-    all
+    let lines = TEXT.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
+    let line = |line: &'static str| {
+        let (name, words) = line.split_once(' ').unwrap_or((line, ""));
+        (name, words.split(' ').filter_map(field).collect())
+    };
+    lines.map(line).collect()
 }
 
 fn field(word: &'static str) -> Option<Field> {
     let (name, kind) = word.split_once(':')?;
-    let (name, used) = name.strip_prefix('~').map_or((name, true), |name| (name, false));
-    Some(Field { name, kind: Type::read(kind), used })
+    let kind = Type::read(kind);
+    let Some(name) = name.strip_prefix('~') else { return Some(Field { name, kind, without_effect: None }) };
+    let (name, usual) = name.split_once('=').unwrap_or((name, ""));
+    Some(Field { name, kind, without_effect: Some(usual) })
 }
 
 #[cfg(test)]

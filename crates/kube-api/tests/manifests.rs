@@ -38,7 +38,37 @@ fn fields_without_effect_are_said_to_have_none() {
     for path in ["spec.template.spec.volumes", "spec.template.spec.containers[0].env", "spec.template.spec.affinity"] {
         assert!(warned.contains(&path), "{path}");
     }
-    assert!(!warned.iter().any(|p| p.contains("replicas") || p.contains("readinessProbe")));
+    assert!(!warned.iter().any(|p| p.contains("replicas") || p.ends_with("readinessProbe")));
+}
+
+#[test]
+fn a_value_that_changes_nothing_needs_no_word() {
+    let pod = |spec: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec: {{containers: [{{name: a, image: b}}], {spec}}}\n"
+        )
+    };
+    let warned = |spec: &str| -> Vec<String> { parse(&pod(spec)).diagnostics.into_iter().map(|d| d.path).collect() };
+    for usual in ["dnsPolicy: ClusterFirst", "hostNetwork: false", "securityContext: {}", "volumes: []", "priority: 0"]
+    {
+        assert_eq!(warned(usual), [""; 0], "{usual}");
+    }
+    for (other, path) in [
+        ("dnsPolicy: None", "spec.dnsPolicy"),
+        ("hostNetwork: true", "spec.hostNetwork"),
+        ("securityContext: {runAsUser: 0}", "spec.securityContext"),
+        ("enableServiceLinks: false", "spec.enableServiceLinks"),
+    ] {
+        assert_eq!(warned(other), [path], "{other}");
+    }
+}
+
+/// Types that only some kinds have; their words in Go.
+#[test]
+fn times_and_bytes() {
+    let event = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, deletionTimestamp: soon}\nspec: {containers: [{name: a, image: b}]}\n";
+    let want = "parsing time \"soon\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"soon\" as \"2006\"";
+    assert!(parse(event).answers[0].message.ends_with(want));
 }
 
 #[test]

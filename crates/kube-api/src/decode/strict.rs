@@ -6,7 +6,7 @@
 
 use super::kinds::nearest;
 use crate::objects::Kind;
-use crate::schema::{Type, fields};
+use crate::schema::{Type, fields, short};
 use crate::yaml::{Key, Span, Tree, Value, float};
 
 /// A message, the path it is about, and its place.
@@ -116,9 +116,11 @@ impl Walk {
             self.stack.push(field.name);
             let before = self.unused.len();
             let typed = self.value(value, field.kind, name, &path);
-            if !field.used && !value.is_null() {
+            if let Some(usual) = field.without_effect {
                 self.unused.truncate(before);
-                self.unused.push((path, key.span));
+                if !changes_nothing(value, usual) {
+                    self.unused.push((path, key.span));
+                }
             }
             self.stack.pop();
             if let Some(typed) = typed {
@@ -141,24 +143,28 @@ impl Walk {
                 self.int(tree, kind, owner, path)
             }
             (Type::IntOrString, _) => self.wrong(tree, "int32", owner, path, None),
-            (Type::Time, Value::Str { raw, .. }) => {
+            (Type::Time | Type::MicroTime, Value::Str { raw, .. }) => {
                 if !moment(raw) {
                     let quoted = go_quote(raw);
-                    let layout = "2006-01-02T15:04:05Z07:00";
+                    let micros = if kind == Type::MicroTime { ".000000" } else { "" };
+                    let layout = format!("2006-01-02T15:04:05{micros}Z07:00");
                     let message = format!("parsing time {quoted} as \"{layout}\": cannot parse {quoted} as \"2006\"");
                     self.types.push((message, path.into(), tree.span));
                 }
                 None
             }
-            (Type::Time, _) => self.wrong(tree, "string", owner, path, None),
+            (Type::Time | Type::MicroTime, _) => self.wrong(tree, "string", owner, path, None),
             (Type::Quantity, _) => self.quantity(tree, path),
-            (Type::Labels | Type::Resources, Value::Map(_)) => {
+            (Type::Labels | Type::Resources | Type::Bytes | Type::Times, Value::Map(_)) => {
                 let mut kept = Vec::new();
                 for (key, value) in sorted(tree) {
                     let path = format!("{path}[{}]", key.name);
                     let typed = match (kind, &value.value) {
                         (Type::Resources, Value::Null) => Some(text("0", value.span)),
                         (Type::Resources, _) => self.quantity(value, &path),
+                        (Type::Times, _) => self.value(value, Type::Time, owner, &path),
+                        (Type::Bytes, Value::Str { raw, .. }) => self.bytes(value, raw, &path),
+                        (Type::Bytes, v) if *v != Value::Null => self.wrong(value, "[]uint8", owner, &path, None),
                         (_, Value::Null) => Some(text("", value.span)),
                         (_, Value::Str { .. }) => Some(value.clone()),
                         _ => self.wrong(value, "string", owner, &path, None),
@@ -204,6 +210,16 @@ impl Walk {
         }
     }
 
+    /// Bytes in base64 (`encoding/base64`, which passes over line ends).
+    fn bytes(&mut self, tree: &Tree, raw: &str, path: &str) -> Option<Tree> {
+        if let Some(at) = bad_base64(raw) {
+            let message = format!("illegal base64 data at input byte {at}");
+            self.types.push((message, path.into(), tree.span));
+            return None;
+        }
+        Some(tree.clone())
+    }
+
     fn quantity(&mut self, tree: &Tree, path: &str) -> Option<Tree> {
         let written = match &tree.value {
             Value::Str { raw, .. } => raw.trim().to_string(),
@@ -224,7 +240,8 @@ impl Walk {
             what = format!("number {number}");
         }
         let field = self.stack.join(".");
-        let message = format!("json: cannot unmarshal {what} into Go struct field {owner}.{field} of type {go}");
+        let message =
+            format!("json: cannot unmarshal {what} into Go struct field {}.{field} of type {go}", short(owner));
         if self.types.len() < MOST {
             self.types.push((message, path.into(), tree.span));
         }
@@ -234,6 +251,34 @@ impl Walk {
 
 fn text(raw: &str, span: Span) -> Tree {
     Tree { span, value: Value::text(raw) }
+}
+
+/// Whether a value of a field without effect has none in Kubernetes either: it is empty, or what it would be anyway.
+fn changes_nothing(tree: &Tree, usual: &str) -> bool {
+    match &tree.value {
+        Value::Null => true,
+        Value::Bool(b) => usual == if *b { "true" } else { "false" },
+        Value::Int(i) => usual.parse() == Ok(*i),
+        Value::Float(_) => false,
+        Value::Str { raw, .. } => raw.is_empty() || raw == usual,
+        Value::Seq(items) => items.is_empty(),
+        Value::Map(entries) => entries.is_empty(),
+    }
+}
+
+/// Where a text stops being base64, as Go's `base64.StdEncoding` counts.
+fn bad_base64(text: &str) -> Option<usize> {
+    let letters: Vec<(usize, u8)> = text.bytes().enumerate().filter(|(_, b)| !matches!(b, b'\r' | b'\n')).collect();
+    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'+' || b == b'/';
+    let body = letters.iter().position(|(_, b)| !good(*b)).unwrap_or(letters.len());
+    match (letters.get(body), body % 4, &letters[body..]) {
+        (None, 0, _) | (_, 2, [(_, b'='), (_, b'=')]) | (_, 3, [(_, b'=')]) => None,
+        (None, over, _) => Some(text.len() - over),
+        (Some((_, b'=')), 2, [_]) => Some(text.len()),
+        (Some((_, b'=')), 2, [_, (at, next), ..]) if *next != b'=' => Some(at - 1),
+        (Some((_, b'=')), 2, [_, _, (at, _), ..]) | (Some((_, b'=')), 3, [_, (at, _), ..]) => Some(*at),
+        (Some((at, _)), ..) => Some(*at),
+    }
 }
 
 /// Entries by name, the last of equal ones only: a JSON object made from a Go map.
@@ -315,4 +360,31 @@ pub(crate) fn go_quote(text: &str) -> String {
     }
     out.push('"');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Go 1.22's `base64.StdEncoding` answers.
+    #[test]
+    fn base64_as_go_reads_it() {
+        for (text, at) in [
+            ("", None),
+            ("aGVsbG8=", None),
+            ("aGVs\nbG8=\n", None),
+            ("aGk=", None),
+            ("aA==", None),
+            ("abc", Some(0)),
+            ("abcde", Some(4)),
+            ("a?cd", Some(1)),
+            ("a===", Some(1)),
+            ("ab=", Some(3)),
+            ("ab=c", Some(2)),
+            ("ab==c", Some(4)),
+            ("abc=d", Some(4)),
+        ] {
+            assert_eq!(bad_base64(text), at, "{text:?}");
+        }
+    }
 }
