@@ -128,19 +128,21 @@ debian_toolchain() {
   command -v apt-get >/dev/null || die "no standard library for $TARGET, and no rustup or apt-get to get it: rustup target add $TARGET"
   apt_install "${DEB_RUST[@]}" || die "apt-get failed, all it said is in target/tools/log/apt.log"
   local root=$TOOLS/toolchain stamp host b w=$TOOLS/stdbuild
-  stamp="v4 $(/usr/bin/rustc -vV | tr '\n' ' ')"          # a new compiler needs a new std
+  stamp="v5 $(/usr/bin/rustc -vV | tr '\n' ' ')"          # a new compiler needs a new std
   host=$(/usr/bin/rustc -vV | sed -n 's/^host: //p')
   if [ "$(cat "$root/.stamp" 2>/dev/null || true)" != "$stamp" ]; then
     say "the standard library for $TARGET, built by Debian's $(/usr/bin/rustc -V)"
     rm -rf "$w" "$root"; mkdir -p "$w/src"
     : >"$w/src/lib.rs"
     printf '%s\n' '[package]' 'name="stdprobe"' 'version="0.0.0"' 'edition="2021"' '[workspace]' \
-      '[profile.release]' 'debug=false' 'codegen-units=16' 'strip=false' >"$w/Cargo.toml"
-    # embed-bitcode=yes: object code and bitcode in each rlib, so that builds with and without LTO work on it
+      '[profile.release]' 'opt-level="s"' 'debug=false' 'codegen-units=16' 'strip=false' >"$w/Cargo.toml"
+    # embed-bitcode=yes: object code and bitcode in each rlib, so that builds with and without LTO work on it.
+    # For size, since learners download it: every sort of a type of ours is a copy of std's, 5 kB at its fastest.
     ( cd "$w"; env -u RUSTUP_TOOLCHAIN -u CARGO_BUILD_TARGET -u CARGO_ENCODED_RUSTFLAGS RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
         RUSTFLAGS="-Cembed-bitcode=yes" CARGO_TARGET_DIR="$w/target" \
         CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=/usr/bin/wasm-ld-22 \
-        /usr/bin/cargo build --release --target "$TARGET" -Zbuild-std=std,panic_abort,proc_macro,test ) >"$TOOLS/log/std.log" 2>&1 ||
+        /usr/bin/cargo build --release --target "$TARGET" -Zbuild-std=std,panic_abort,proc_macro,test \
+        -Zbuild-std-features=optimize_for_size ) >"$TOOLS/log/std.log" 2>&1 ||
       { tail -20 "$TOOLS/log/std.log" >&2; die "the standard library could not be built"; }
     # a sysroot beside the system's: the host's libraries by link, the wasm ones ours; nothing under /usr changes
     mkdir -p "$root/bin" "$root/lib/rustlib/$TARGET/lib" "$root/lib/rustlib/$host/bin"
