@@ -18,8 +18,8 @@ const RIGHT: f64 = 226.0;
 const WIDTH: f64 = 276.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 122.0;
-const FAIL_TOP: f64 = 168.0;
-const FAIL_BOTTOM: f64 = 212.0;
+const FAIL_TOP: f64 = 174.0;
+const FAIL_BOTTOM: f64 = 215.0;
 
 /// One Pod's band.
 #[derive(Clone, Debug, PartialEq)]
@@ -278,11 +278,11 @@ fn failures(d: &Data, hatch: &str) -> AnyView {
         .map(|o| format!("{} {}", sums.of(o), words::outcome_word(o)))
         .collect();
     // Several causes have a line of their own under the heading.
-    let legend_y = if legend.len() > 1 { "161" } else { "148" };
+    let legend_y = if legend.len() > 1 { "163" } else { "147" };
     let legend = if legend.is_empty() { t("chart-no-failures") } else { legend.join(" · ") };
     let legend_class = if sums.failed() > 0 { "axis is-fail" } else { "axis" };
     view! {
-        <text class="mlabel" x="0" y="148">{t("chart-failures")}</text>
+        <text class="mlabel" x="0" y="147">{t("chart-failures")}</text>
         <text class=legend_class x="276" y=legend_y text-anchor="end">{legend}</text>
         {grid(d.most_failed, FAIL_TOP, FAIL_BOTTOM, 1)}
         {bars}

@@ -27,6 +27,8 @@ struct Way {
     second: Option<Curve>,
     /// The Pod isn't on the Service's card.
     unlisted: bool,
+    /// The picture has no line for the second part, so one is drawn here.
+    undrawn: bool,
 }
 
 /// Colours of the theme, read once.
@@ -36,6 +38,7 @@ struct Colours {
     ink: String,
     ground: String,
     fail: String,
+    line: String,
     hues: Vec<(String, String)>,
 }
 
@@ -58,6 +61,8 @@ struct Sheet {
     hues: [Vec<(f64, f64)>; 6],
     blots: Vec<(Blot, f64, (f64, f64))>,
     rings: Vec<(f64, (f64, f64))>,
+    /// Ways to Pods that are gone, by client and Pod.
+    lost: BTreeMap<(Id, Option<Id>), Curve>,
 }
 
 impl Painter {
@@ -95,6 +100,7 @@ impl Painter {
             ink: get("--ink"),
             ground: get("--lab"),
             fail: get("--fail"),
+            line: get("--ink-3"),
             hues: (1..=6).map(|i| (get(&format!("--pod-{i}-fill")), get(&format!("--pod-{i}-line")))).collect(),
         };
     }
@@ -124,6 +130,7 @@ impl Painter {
         }
         self.context.clear_rect(0.0, 0.0, geometry.width, geometry.height);
         self.blank = count == 0;
+        self.lost_ways(&sheet);
         let radius = if geometry.form == Form::Tall { 3.0 } else { 3.25 };
         let c = &self.context;
         // Ink dots stand out from their line by a rim of the ground's colour, under all of them.
@@ -170,6 +177,9 @@ impl Painter {
                 // Its way is drawn longer than it is: the rules will have this Pod when it arrives, and don't yet.
                 continue;
             }
+            if let Some(curve) = way.second.filter(|_| way.undrawn && !matches!(phase, Phase::First(_))) {
+                sheet.lost.insert((motion.client, motion.pod), curve);
+            }
             let hue = motion.pod.and_then(|p| self.stood.get(&p)).map(|(_, hue)| usize::from(*hue % 6));
             put(&mut sheet, phase, way, hue, apart(motion.id));
         }
@@ -185,6 +195,25 @@ impl Painter {
             let _ = c.arc(*x, *y, radius, 0.0, TURN);
         }
         !points.is_empty()
+    }
+
+    /// Dashed lines under requests that go where nothing is drawn any more.
+    fn lost_ways(&self, sheet: &Sheet) {
+        if sheet.lost.is_empty() {
+            return;
+        }
+        let c = &self.context;
+        c.begin_path();
+        for curve in sheet.lost.values() {
+            let [from, a, b, to] = curve.points();
+            c.move_to(from.0, from.1);
+            c.bezier_curve_to(a.0, a.1, b.0, b.1, to.0, to.1);
+        }
+        c.set_line_width(1.2);
+        c.set_stroke_style_str(&self.colours.line);
+        let _ = c.set_line_dash(&js_sys::Array::of2(&3.0.into(), &4.0.into()));
+        c.stroke();
+        let _ = c.set_line_dash(&js_sys::Array::new());
     }
 
     fn failures(&self, sheet: &Sheet) {
@@ -273,18 +302,20 @@ fn way(motion: &Motion, geometry: &Geometry, topology: &Topology, stood: &BTreeM
             _ => Curve::level((a.x + a.w, a.y + a.h / 2.0), (b.x, b.y + b.h / 2.0)),
         })
     });
+    let known = motion.pod.zip(from).and_then(|(pod, from)| geometry.curves.get(&Wire::Out(from, pod)).copied());
     let second = motion.pod.and_then(|pod| {
-        let known = from.and_then(|from| geometry.curves.get(&Wire::Out(from, pod)).copied());
         known.or_else(|| {
-            let last = stood.get(&pod).map(|(spot, _)| spot);
-            let (a, b) = (geometry.spots.get(&target)?, geometry.spots.get(&Thing::Pod(pod)).or(last)?);
+            let here = geometry.spots.get(&Thing::Pod(pod));
+            // Another Pod may stand where this one stood: requests to it end before that place, since nobody gets them.
+            let (b, inside) = here.map(|b| (b, 6.0)).or_else(|| stood.get(&pod).map(|(b, _)| (b, -18.0)))?;
+            let a = geometry.spots.get(&target)?;
             Some(match geometry.form {
-                Form::Tall => Curve::upright((a.x + a.w / 2.0, a.y + a.h), (b.x + b.w / 2.0, b.y + 4.0)),
-                _ => Curve::level((a.x + a.w, a.y + a.h / 2.0), (b.x + 6.0, b.y + b.h / 2.0)),
+                Form::Tall => Curve::upright((a.x + a.w / 2.0, a.y + a.h), (b.x + b.w / 2.0, b.y + inside)),
+                _ => Curve::level((a.x + a.w, a.y + a.h / 2.0), (b.x + inside, b.y + b.h / 2.0)),
             })
         })
     });
-    Way { first, second, unlisted }
+    Way { first, second, unlisted, undrawn: second.is_some() && known.is_none() }
 }
 
 /// Whether the Service's rules have the request's Pod when it arrives (a kept connection goes on without them).

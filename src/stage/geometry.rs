@@ -86,6 +86,11 @@ impl Curve {
         self.raw((i as f64 + (want - before) / span) / SAMPLES as f64)
     }
 
+    /// Its four control points.
+    pub fn points(&self) -> [(f64, f64); 4] {
+        self.points
+    }
+
     /// The `d` of an SVG path.
     pub fn path(&self) -> String {
         let [a, b, c, d] = self.points;

@@ -66,9 +66,9 @@ pub fn moment(at: Time) -> String {
     format!("{:.2} s", at.as_secs_f64())
 }
 
-/// A rate: `40.0`, `9.9`, `120`.
+/// A rate: `0.4`, `9.9`, `40`.
 pub fn rate(per_second: f64) -> String {
-    if per_second >= 99.95 { format!("{per_second:.0}") } else { format!("{per_second:.1}") }
+    if per_second >= 9.95 { format!("{per_second:.0}") } else { format!("{per_second:.1}") }
 }
 
 /// A share as a fraction, if it is one of a few: `1/4`, `33 %`.
