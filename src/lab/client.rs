@@ -274,6 +274,15 @@ pub fn crash() {
     with(|c| c.send(&Request::Crash));
 }
 
+/// Test hook: nothing is heard from the engine any more, as if it hung.
+pub fn hang() {
+    with(|c| {
+        if let Some(worker) = &c.worker {
+            worker.deafen();
+        }
+    });
+}
+
 struct Slot<T> {
     value: Option<T>,
     waker: Option<Waker>,

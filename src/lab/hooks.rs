@@ -112,6 +112,7 @@ pub fn install() {
     }
     let object = Object::new();
     let crash = Closure::<dyn Fn()>::new(client::crash).into_js_value();
+    let hang = Closure::<dyn Fn()>::new(client::hang).into_js_value();
     let remove = Closure::<dyn Fn(String, String, String)>::new(|node: String, namespace: String, service: String| {
         let first = client::with(|c| c.runs.keys().next().copied());
         if let Some(id) = first {
@@ -120,7 +121,7 @@ pub fn install() {
     })
     .into_js_value();
     let stats = Closure::<dyn Fn() -> JsValue>::new(stats).into_js_value();
-    for (name, value) in [("crashWorker", crash), ("removeRule", remove), ("stats", stats)] {
+    for (name, value) in [("crashWorker", crash), ("hangWorker", hang), ("removeRule", remove), ("stats", stats)] {
         let _ = Reflect::set(&object, &name.into(), &value);
     }
     let _ = Reflect::set(&window(), &"servicelab".into(), &object);

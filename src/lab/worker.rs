@@ -78,6 +78,11 @@ impl EngineWorker {
         let _ = self.worker.post_message_with_transfer(&bytes, &transfer);
     }
 
+    /// Test hook: what it says is not heard.
+    pub fn deafen(&self) {
+        self.worker.set_onmessage(None);
+    }
+
     /// Ends it. Nothing is heard from it any more.
     pub fn stop(self) {
         self.worker.set_onmessage(None);
