@@ -8,7 +8,7 @@
 mod allocate;
 mod apply;
 mod cluster;
-mod controllers;
+pub mod controllers;
 pub mod dns;
 mod environment;
 mod event;

@@ -53,7 +53,7 @@ fn outcomes(cluster: &Cluster, from: f64, to: f64) -> Vec<(f64, Outcome)> {
 }
 
 fn last_failure(cluster: &Cluster, from: f64) -> Option<f64> {
-    outcomes(cluster, from, 10_000.0).into_iter().filter(|(_, o)| *o != Outcome::Answered).map(|(t, _)| t).last()
+    outcomes(cluster, from, 10_000.0).into_iter().filter(|(_, o)| *o != Outcome::Answered).map(|(t, _)| t).next_back()
 }
 
 fn database(nth: u32) -> PodRef {

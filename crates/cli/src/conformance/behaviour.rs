@@ -1,6 +1,6 @@
 //! `behaviour/<suite>.yaml`: upstream's own test tables as data.
 
-use super::{Report, conntrack, dns, packetflow, topology};
+use super::{Report, conntrack, dns, endpointslice, packetflow, topology};
 use crate::rules;
 use kube_api::yaml;
 use serde::Deserialize;
@@ -64,6 +64,7 @@ pub fn run(files: &[PathBuf], report: &mut Report) {
         match table {
             Ok(table) if table.suite == "conntrack" => conntrack::run(file, table, report),
             Ok(table) if table.suite == "dns" => dns::run(file, table, report),
+            Ok(table) if table.suite == "endpointslice" => endpointslice::run(file, table, report),
             Ok(table) if table.suite == "packetflow" => packetflow::run(file, table, report),
             Ok(table) if table.suite == "topology" => topology::run(file, table, report),
             Ok(_) => {}

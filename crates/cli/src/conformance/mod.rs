@@ -3,6 +3,7 @@
 mod behaviour;
 mod conntrack;
 mod dns;
+mod endpointslice;
 mod flows;
 mod packetflow;
 mod proxy;

@@ -1,7 +1,7 @@
 //! The control loops of kube-controller-manager: they watch, queue keys and reconcile.
 
 mod deployment;
-mod endpointslice;
+pub mod endpointslice;
 mod garbage;
 mod replicaset;
 mod rolling;
@@ -32,7 +32,18 @@ pub(crate) fn route(cluster: &mut Cluster, change: &Change) {
                 cluster.enqueue(Controller::EndpointSlice, key);
             }
         }
-        Kind::Node | Kind::Namespace => {}
+        Kind::Node => {
+            let node = |o: &Option<Object>| match o {
+                Some(Object::Node(n)) => endpointslice::share(n).map(|s| s.map(|(zone, cpu)| (zone.to_owned(), cpu))),
+                _ => None,
+            };
+            if node(&change.old) != node(&change.new) {
+                for key in cluster.services_with_topology_hints() {
+                    cluster.enqueue(Controller::EndpointSlice, key);
+                }
+            }
+        }
+        Kind::Namespace => {}
     }
     if change.new.is_none() {
         cluster.enqueue(Controller::GarbageCollector, NamespacedName::default());

@@ -32,6 +32,8 @@ pub struct PodTemplateSpec {
 pub struct PodSpec {
     /// At least one.
     pub containers: Vec<Container>,
+    /// Before these; only the names of sidecars' ports have an effect.
+    pub init_containers: Vec<Container>,
     /// The node it is bound to; empty: none yet.
     pub node_name: String,
     /// Labels that its node must have.
@@ -84,6 +86,8 @@ pub struct Container {
     pub image: String,
     /// What it listens on (information only, and names for `targetPort`).
     pub ports: Vec<ContainerPort>,
+    /// Of an init container: `Always` makes it a sidecar.
+    pub restart_policy: String,
     /// Requests and limits.
     pub resources: ResourceRequirements,
     /// Whether it takes traffic.
