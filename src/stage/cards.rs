@@ -145,9 +145,13 @@ pub fn ClientCard(ctx: Ctx, id: Id) -> impl IntoView {
         Form::Tall => view! {
             <text class="node-name" x="12" y="22">{clip(&name, 10)}</text>
             <text class="num" x=move || spot.get().w - 12.0 y="22" text-anchor="end">
-                <tspan class="failtxt">{failing}</tspan>
-                <tspan dx="6">{move || rates.with(|r| r.0.clone())}</tspan>
-                <tspan class="unit-t" dx="3">{t("stage-rps")}</tspan>
+                // Room for one number: what goes wrong before what goes.
+                <tspan class:failtxt=move || !failing().is_empty()>
+                    {move || rates.with(|r| if r.1.is_empty() { r.0.clone() } else { r.1.clone() })}
+                </tspan>
+                <tspan class="unit-t" class:failtxt=move || !failing().is_empty() dx="3">
+                    {move || t(if failing().is_empty() { "stage-rps" } else { "stage-failing" })}
+                </tspan>
             </text>
         }
         .into_any(),
