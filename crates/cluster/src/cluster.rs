@@ -5,7 +5,7 @@ use crate::event::{Controller, Event, EventQueue, NodeName};
 use crate::facts::Facts;
 use crate::kubelet::Sandbox;
 use crate::machine::Machine;
-use crate::scenario::{ClientSpec, Scenario, WorkloadSpec};
+use crate::scenario::{ClientSpec, ProxySpec, Scenario, WorkloadSpec};
 use crate::store::{Change, Store};
 use crate::traffic::{Client, Request, RequestId};
 use kube_api::{
@@ -108,7 +108,8 @@ impl Cluster {
             self.store.create(self.now, Namespace { metadata });
         }
         for (i, entry) in scenario.cluster.nodes.entries().into_iter().enumerate() {
-            self.create_node(&entry.name, &entry.zone, (i + 1).min(200) as u8);
+            let proxy = scenario.cluster.kube_proxy.overridden(&entry.kube_proxy);
+            self.create_node(&entry.name, &entry.zone, (i + 1).min(200) as u8, &proxy);
         }
         // The API server's own Service has the first address; it writes the slice itself.
         let mut kubernetes = Service::default();
@@ -149,7 +150,7 @@ impl Cluster {
         self.settle();
     }
 
-    fn create_node(&mut self, name: &str, zone: &str, index: u8) {
+    fn create_node(&mut self, name: &str, zone: &str, index: u8, proxy: &ProxySpec) {
         let mut labels = StringMap::new();
         labels.insert(LABEL_HOSTNAME.into(), name.into());
         labels.insert("kubernetes.io/os".into(), "linux".into());
@@ -179,7 +180,7 @@ impl Cluster {
             },
         };
         if let Some(node) = self.store.create(self.now, node) {
-            let machine = Machine::new(name, node.metadata.uid, index, zone, self.release);
+            let machine = Machine::new(name, node.metadata.uid, index, zone, self.release, proxy);
             self.machines.insert(machine.name.clone(), Arc::new(machine));
         }
     }
@@ -235,6 +236,7 @@ impl Cluster {
             Event::ProxyHears(node, change) => self.proxy_hears(&node, &change),
             Event::ProxySync(node) => self.proxy_sync(&node),
             Event::ProxySynced(node) => self.proxy_synced(&node),
+            Event::ProxyStarted(node) => self.proxy_started(&node),
             Event::KubeletHears(node, key) => self.kubelet_hears(&node, &key),
             Event::Sandbox(uid, life, step) => self.sandbox_step(uid, life, step),
             Event::Status(uid) => self.write_status(uid),

@@ -66,6 +66,8 @@ pub enum Event {
     Booted(NodeName, u64),
     /// A fault of the scenario's timetable.
     Planned(Fault),
+    /// A kube-proxy that was started again lists what there is.
+    ProxyStarted(NodeName),
 }
 
 /// A step in the life of a sandbox.

@@ -169,10 +169,15 @@ impl Cluster {
         true
     }
 
-    /// Deletes the jump from KUBE-SERVICES to a Service's chain on one node, behind kube-proxy's back.
+    /// Takes a Service's rules from one node, behind kube-proxy's back. The next full sync puts them back.
     fn remove_rule(&mut self, node: &str, namespace: &str, service: &str) -> bool {
         let key = NamespacedName::new(namespace, service);
-        self.machine_mut(node).is_some_and(|m| m.remove_service_jumps(&key))
+        let now = self.now;
+        let removed = self.machine_mut(node).is_some_and(|m| m.remove_service_rules(&key, now));
+        if removed {
+            self.plan_full_sync(node);
+        }
+        removed
     }
 }
 

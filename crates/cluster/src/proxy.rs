@@ -1,19 +1,31 @@
 //! kube-proxy on each node: hears of Services and EndpointSlices, and writes rules at its own pace.
 //!
 //! `pkg/util/async/bounded_frequency_runner.go`: the first change syncs at once, later ones wait for the rest of
-//! `minSyncPeriod`; bursts coalesce. A full sync comes each `syncPeriod`; it would write the same rules again here,
-//! so it isn't simulated as an event.
+//! `minSyncPeriod`; bursts coalesce. A full sync comes each `syncPeriod`; it would write the same rules again here, so it
+//! is an event only where somebody has changed the rules behind kube-proxy's back.
 
 use crate::cluster::Cluster;
 use crate::event::Event;
 use crate::store::{Change, Stored};
 use kube_api::{EndpointSlice, Kind, LABEL_SERVICE_NAME, Object, Service};
 use lab_base::{Source, Span, subject};
-use lab_protocol::{MarkKind, Phrase};
+use lab_protocol::{MarkKind, Phrase, ProxyMode};
 use std::sync::Arc;
 
-/// `minSyncPeriod` of the iptables mode (`pkg/proxy/apis/config/v1alpha1/defaults.go`).
-pub const MIN_SYNC_PERIOD: Span = Span::from_secs(1);
+/// `syncPeriod` (`pkg/proxy/apis/config/v1alpha1/defaults.go`).
+pub const SYNC_PERIOD: Span = Span::from_secs(30);
+
+/// From the end of a kube-proxy's container until the next one lists what there is: assumed, as for a small image that
+/// is there.
+const RESTART: (Span, Span) = (Span::from_millis(800), Span::from_millis(1_600));
+
+/// `minSyncPeriod` of a mode (`pkg/proxy/apis/config/v1alpha1/defaults.go`).
+pub const fn min_sync_period(mode: ProxyMode) -> Span {
+    match mode {
+        ProxyMode::Iptables | ProxyMode::Nftables => Span::from_secs(1),
+        ProxyMode::Ipvs => Span::ZERO,
+    }
+}
 
 impl Cluster {
     /// Sends a change of a Service or EndpointSlice to every kube-proxy that can hear.
@@ -41,7 +53,7 @@ impl Cluster {
 
     pub(crate) fn proxy_hears(&mut self, node: &str, change: &Change) {
         let Some(machine) = self.machine_mut(node) else { return };
-        if !machine.is_reachable() {
+        if !machine.is_reachable() || machine.proxy.starting {
             return;
         }
         if let Some(entry) = machine.proxy.outstanding.iter_mut().find(|(_, heard)| !heard) {
@@ -60,12 +72,12 @@ impl Cluster {
     fn plan_proxy_sync(&mut self, node: &str) {
         let (now, bringing_up) = (self.now, self.bringing_up);
         let Some(machine) = self.machine_mut(node) else { return };
-        if machine.proxy.scheduled {
+        if machine.proxy.scheduled || machine.proxy.starting {
             return;
         }
         machine.proxy.scheduled = true;
         let earliest = match machine.proxy.began {
-            Some(began) if !bringing_up => (began + MIN_SYNC_PERIOD).max(now),
+            Some(began) if !bringing_up => (began + min_sync_period(machine.mode)).max(now),
             _ => now,
         };
         let name = machine.name.clone();
@@ -82,10 +94,13 @@ impl Cluster {
             machine.proxy.scheduled = false;
             return;
         }
+        if machine.proxy.starting {
+            return;
+        }
         machine.proxy.began = Some(now);
         machine.proxy.in_sync = machine.proxy.outstanding.iter().take_while(|(_, heard)| *heard).count();
         machine.proxy.scheduled = false;
-        // The rules are made from what is known now, and iptables-restore puts them in at once at the end.
+        // The rules are made from what is known now, and are put in at once at the end.
         machine.begin_sync();
         let name = machine.name.clone();
         self.events.plan(now + work, Event::ProxySynced(name));
@@ -94,10 +109,10 @@ impl Cluster {
     pub(crate) fn proxy_synced(&mut self, node: &str) {
         let now = self.now;
         let Some(machine) = self.machine_mut(node) else { return };
-        if !machine.powered {
+        if !machine.powered || machine.proxy.starting {
             return;
         }
-        machine.load_rules();
+        machine.load_rules(now);
         let done = machine.proxy.in_sync.min(machine.proxy.outstanding.len());
         let changed = machine.proxy.outstanding.drain(..done).next().map(|(at, _)| at);
         machine.proxy.in_sync = 0;
@@ -106,6 +121,38 @@ impl Cluster {
         let behind = now.since(changed.unwrap_or(now));
         let phrase = Phrase::new("mark-proxy-synced").with("node", node).with("seconds", seconds(behind));
         self.mark(MarkKind::Sync, format!("Node/{node}"), phrase);
+    }
+
+    /// The kube-proxy of a node gets another mode. False: there is no such node, it is off, or it has that mode.
+    pub fn set_proxy_mode(&mut self, node: &str, mode: ProxyMode) -> bool {
+        let start = self.delay(Source::StartUp, subject(&["kube-proxy", node]), RESTART.0, RESTART.1);
+        let now = self.now;
+        let Some(machine) = self.machine_mut(node).filter(|m| m.powered && m.mode != mode) else { return false };
+        machine.restart_proxy(mode);
+        machine.proxy.outstanding.push((now, false));
+        let name = machine.name.clone();
+        self.events.plan(now + start, Event::ProxyStarted(name));
+        let phrase = Phrase::new("mark-proxy-mode").with("node", node).with("mode", mode.name());
+        self.mark(MarkKind::Sync, format!("Node/{node}"), phrase);
+        true
+    }
+
+    /// The new container runs.
+    pub(crate) fn proxy_started(&mut self, node: &str) {
+        let Some(machine) = self.machine_mut(node).filter(|m| m.powered && m.proxy.starting) else { return };
+        machine.proxy.starting = false;
+        if machine.is_reachable() {
+            self.proxy_relist(node);
+        }
+    }
+
+    /// Plans the full sync that is due each `syncPeriod`.
+    pub(crate) fn plan_full_sync(&mut self, node: &str) {
+        let now = self.now;
+        let Some(machine) = self.machine_mut(node) else { return };
+        let due = machine.proxy.began.map_or(now, |began| (began + SYNC_PERIOD).max(now));
+        let name = machine.name.clone();
+        self.events.plan(due, Event::ProxySync(name));
     }
 
     /// kube-proxy lists everything anew: after the node has booted, or its cable is back.

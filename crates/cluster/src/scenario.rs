@@ -6,7 +6,7 @@ use crate::dns::{DnsCache, DnsConfig, DnsName};
 use kube_api::manifest::{self, Content};
 use kube_api::{Diagnostic, Object, StringMap, yaml};
 use lab_base::{Span, Time};
-use lab_protocol::{Fault, PodRef};
+use lab_protocol::{Fault, PodRef, ProxyMode};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::net::IpAddr;
 
@@ -35,13 +35,21 @@ pub struct ClusterSpec {
     pub release: String,
     /// A number, or each node's name and zone.
     pub nodes: Nodes,
+    /// kube-proxy on every node.
+    pub kube_proxy: ProxySpec,
     /// CoreDNS.
     pub dns: DnsConfig,
 }
 
 impl Default for ClusterSpec {
     fn default() -> Self {
-        ClusterSpec { seed: 1, release: "1.36".into(), nodes: Nodes::Count(3), dns: DnsConfig::default() }
+        ClusterSpec {
+            seed: 1,
+            release: "1.36".into(),
+            nodes: Nodes::Count(3),
+            kube_proxy: ProxySpec::default(),
+            dns: DnsConfig::default(),
+        }
     }
 }
 
@@ -64,6 +72,30 @@ pub struct NodeEntry {
     /// Its zone; empty: none.
     #[serde(default)]
     pub zone: String,
+    /// Its kube-proxy, where it is set up otherwise than on the other nodes.
+    #[serde(default, rename = "kubeProxy")]
+    pub kube_proxy: ProxySpec,
+}
+
+/// How a kube-proxy is set up (`KubeProxyConfiguration`); what is not said is kube-proxy's default.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ProxySpec {
+    /// `mode`.
+    pub mode: Option<ProxyMode>,
+    /// `ipvs.scheduler`.
+    pub ipvs_scheduler: String,
+}
+
+impl ProxySpec {
+    /// The same, but for what `node` says otherwise.
+    pub fn overridden(&self, node: &ProxySpec) -> ProxySpec {
+        let scheduler = if node.ipvs_scheduler.is_empty() { &self.ipvs_scheduler } else { &node.ipvs_scheduler };
+        ProxySpec { mode: node.mode.or(self.mode), ipvs_scheduler: scheduler.clone() }
+    }
+    fn check(&self) -> Result<(), String> {
+        self.ipvs_scheduler.parse::<datapath::ipvs::Scheduler>().map(drop)
+    }
 }
 
 impl<'de> Deserialize<'de> for Nodes {
@@ -102,7 +134,7 @@ impl Nodes {
                         0..26 => format!("node-{}", (b'a' + i as u8) as char),
                         _ => format!("node-{}", i + 1),
                     };
-                    NodeEntry { name, zone: String::new() }
+                    NodeEntry { name, zone: String::new(), kube_proxy: ProxySpec::default() }
                 })
                 .collect(),
             Nodes::Named(list) => list.clone(),
@@ -397,6 +429,13 @@ impl Scenario {
                     let path = format!("spec.nodes[{wrong}].name");
                     let message = "a node's name consists of lower case letters, digits, '-' and '.'";
                     return Err(complain(tree, document, &path, message));
+                }
+                let proxies = entries.iter().enumerate().map(|(i, e)| (format!("spec.nodes[{i}]"), &e.kube_proxy));
+                for (of, proxy) in [("spec".to_owned(), &spec.kube_proxy)].into_iter().chain(proxies) {
+                    if let Err(message) = proxy.check() {
+                        let path = format!("{of}.kubeProxy.ipvsScheduler");
+                        return Err(complain(tree, document, &path, &message));
+                    }
                 }
                 if spec.release.parse::<kube_api::Release>().is_err() {
                     return Err(complain(tree, document, "spec.release", "a release from 1.30 to 1.36"));

@@ -210,6 +210,9 @@ impl<O: Observer> Timeline<O> {
                 Err(line) => Applied { results: vec![line], ..Applied::default() },
             },
             Command::Fault(fault) => Applied { changed: self.cluster.inject(fault), ..Applied::default() },
+            Command::SetProxyMode { node, mode } => {
+                Applied { changed: self.cluster.set_proxy_mode(node, *mode), ..Applied::default() }
+            }
             Command::Create { yaml } => self.cluster.create_yaml(yaml),
             Command::Patch { kind, namespace, name, patch } => self.cluster.patch(kind, namespace, name, patch),
             Command::DeletePod { namespace, name, grace_seconds } => {

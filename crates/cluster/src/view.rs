@@ -180,7 +180,7 @@ impl Cluster {
                     cut: m.cut,
                     behind_since: m.behind_since(),
                     synced_at: m.proxy.synced_at,
-                    rules: u32::try_from(m.kernel.rules().rule_count()).unwrap_or(u32::MAX),
+                    rules: u32::try_from(m.kernel.rule_count()).unwrap_or(u32::MAX),
                 }
             })
             .collect()

@@ -145,6 +145,22 @@ impl Kernel {
     pub fn rules(&self) -> &Arc<Ruleset> {
         &self.rules
     }
+    /// The rules in force as text, whatever their kind: see [`crate::iptables_restore`], [`nft::nft_script`] and
+    /// [`ipvs::listing`].
+    pub fn rules_text(&self) -> String {
+        match (&self.nft, &self.ipvs) {
+            (Some(table), _) => nft::nft_script(table),
+            (_, Some(table)) => ipvs::listing(table),
+            _ => crate::iptables_restore(&self.rules),
+        }
+    }
+    /// How many rules are in force, virtual servers included.
+    pub fn rule_count(&self) -> usize {
+        match (&self.nft, &self.ipvs) {
+            (Some(table), _) => table.rule_count(),
+            (_, ipvs) => self.rules.rule_count() + ipvs.as_ref().map_or(0, |table| table.servers().len()),
+        }
+    }
     /// What the stack is set to.
     pub fn config(&self) -> &KernelConfig {
         &self.config

@@ -4,7 +4,6 @@
 
 mod running;
 
-use datapath::iptables_restore;
 use kube_api::manifest;
 use lab_protocol::{ClusterId, Diagnostic, Reply, Request};
 use running::Running;
@@ -78,7 +77,7 @@ impl Engine {
             }
             Request::Rules { cluster, ticket, node } => self.with(cluster, |running| {
                 let machine = running.cluster().machine(&node);
-                let text = machine.map(|m| iptables_restore(m.kernel.rules())).unwrap_or_default();
+                let text = machine.map(|m| m.kernel.rules_text()).unwrap_or_default();
                 vec![Reply::Rules { ticket, text }]
             }),
             Request::Record { cluster, ticket } => self.with(cluster, |running| {

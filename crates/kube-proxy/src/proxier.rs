@@ -5,7 +5,7 @@ use crate::endpoints_change_tracker::{EndpointsMap, endpoints_by_port, slice_ser
 use crate::iptables::{self, LARGE_CLUSTER_ENDPOINTS_THRESHOLD};
 use crate::node_port_addresses::NodePortAddresses;
 use crate::origin::Origins;
-use crate::service_change_tracker::{ServicePortInfo, service_ports};
+use crate::service_change_tracker::{ServicePortInfo, ServicePortName, service_ports};
 use crate::topology::{Categorized, categorize_endpoints};
 use crate::{NodeContext, Origin, Settings};
 use crate::{ipvs, nftables};
@@ -80,6 +80,14 @@ impl Rules {
             Rules::Nftables(table) => nft::nft_script(table),
             Rules::Ipvs(table) => datapath::ipvs::listing(table),
         }
+    }
+    /// The same without those of some service ports.
+    pub fn without(&self, ports: &[ServicePortName]) -> Rules {
+        let mut fewer = self.clone();
+        for port in ports {
+            fewer.remove(&port.key());
+        }
+        fewer
     }
     fn remove(&mut self, key: &Arc<str>) {
         match self {

@@ -23,6 +23,13 @@ pub enum Command {
     },
     /// Something breaks, or is mended.
     Fault(Fault),
+    /// kube-proxy's mode in its configuration is another: its rules are cleaned up and it starts again.
+    SetProxyMode {
+        /// On which node.
+        node: String,
+        /// The mode.
+        mode: ProxyMode,
+    },
     /// `kubectl create -f -`: POST, so what is there already is refused.
     Create {
         /// Multi-document YAML.
@@ -48,6 +55,34 @@ pub enum Command {
         /// Seconds until SIGKILL; 0: its object goes at once.
         grace_seconds: u32,
     },
+}
+
+/// The kind of rules that a kube-proxy writes (`mode` in its configuration).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyMode {
+    /// iptables.
+    #[default]
+    Iptables,
+    /// nftables.
+    Nftables,
+    /// IPVS.
+    Ipvs,
+}
+
+impl ProxyMode {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ProxyMode::Iptables => "iptables",
+            ProxyMode::Nftables => "nftables",
+            ProxyMode::Ipvs => "ipvs",
+        }
+    }
+    /// Whether it is kube-proxy's own choice.
+    pub fn is_default(&self) -> bool {
+        *self == ProxyMode::default()
+    }
 }
 
 /// A command in its place: the time of the run at which it takes effect, and its number among those of that time.
