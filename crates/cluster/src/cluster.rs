@@ -5,7 +5,8 @@ use crate::event::{Controller, Event, EventQueue, NodeName};
 use crate::facts::Facts;
 use crate::kubelet::Sandbox;
 use crate::machine::Machine;
-use crate::scenario::{ClientSpec, ProxySpec, Scenario, WorkloadSpec};
+use crate::proxy::ProxySpec;
+use crate::scenario::{ClientSpec, Scenario, WorkloadSpec};
 use crate::store::{Change, Store};
 use crate::traffic::{Client, Request, RequestId};
 use kube_api::{

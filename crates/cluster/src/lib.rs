@@ -40,10 +40,10 @@ pub use fault::fault_name;
 pub use kube_event::KubeEvent;
 pub use kubelet::{Process, Sandbox};
 pub use machine::Machine;
-pub use proxy::{SYNC_PERIOD, min_sync_period};
+pub use proxy::{ProxySpec, SYNC_PERIOD, min_sync_period};
 pub use report::{Report, report};
 pub use scenario::{
-    Arrival, ClientSpec, ClusterSpec, NodeEntry, Nodes, ProxySpec, Scenario, Sigterm, Target, WorkloadSpec, parse_duration,
+    Arrival, ClientSpec, ClusterSpec, NodeEntry, Nodes, Scenario, Sigterm, Target, WorkloadSpec, parse_duration,
 };
 pub use store::{Store, Stored, Table};
 pub use timeline::{Observer, Recording, Timeline};

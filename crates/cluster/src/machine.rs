@@ -1,7 +1,7 @@
 //! A node as a machine: power, cable, kernel, and its kube-proxy.
 
 use crate::event::NodeName;
-use crate::scenario::ProxySpec;
+use crate::proxy::ProxySpec;
 use datapath::{Kernel, KernelConfig, Table};
 use kube_api::{IpFamily, NamespacedName, Release, Uid};
 use kube_proxy::iptables::{ChainKind, service_chain_name};

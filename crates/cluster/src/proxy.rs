@@ -10,6 +10,7 @@ use crate::store::{Change, Stored};
 use kube_api::{EndpointSlice, Kind, LABEL_SERVICE_NAME, Object, Service};
 use lab_base::{Source, Span, subject};
 use lab_protocol::{MarkKind, Phrase, ProxyMode};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// `syncPeriod` (`pkg/proxy/apis/config/v1alpha1/defaults.go`).
@@ -24,6 +25,27 @@ pub const fn min_sync_period(mode: ProxyMode) -> Span {
     match mode {
         ProxyMode::Iptables | ProxyMode::Nftables => Span::from_secs(1),
         ProxyMode::Ipvs => Span::ZERO,
+    }
+}
+
+/// How a kube-proxy is set up (`KubeProxyConfiguration`); what is not said is kube-proxy's default.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ProxySpec {
+    /// `mode`.
+    pub mode: Option<ProxyMode>,
+    /// `ipvs.scheduler`.
+    pub ipvs_scheduler: String,
+}
+
+impl ProxySpec {
+    /// The same, but for what `node` says otherwise.
+    pub fn overridden(&self, node: &ProxySpec) -> ProxySpec {
+        let scheduler = if node.ipvs_scheduler.is_empty() { &self.ipvs_scheduler } else { &node.ipvs_scheduler };
+        ProxySpec { mode: node.mode.or(self.mode), ipvs_scheduler: scheduler.clone() }
+    }
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.ipvs_scheduler.parse::<datapath::ipvs::Scheduler>().map(drop)
     }
 }
 

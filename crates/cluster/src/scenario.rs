@@ -3,10 +3,11 @@
 //! The schema is told in `docs/scenario.md`. Every part is optional; an empty file is three empty nodes.
 
 use crate::dns::{DnsCache, DnsConfig, DnsName};
+use crate::proxy::ProxySpec;
 use kube_api::manifest::{self, Content};
 use kube_api::{Diagnostic, Object, StringMap, yaml};
 use lab_base::{Span, Time};
-use lab_protocol::{Fault, PodRef, ProxyMode};
+use lab_protocol::{Fault, PodRef};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::net::IpAddr;
 
@@ -75,27 +76,6 @@ pub struct NodeEntry {
     /// Its kube-proxy, where it is set up otherwise than on the other nodes.
     #[serde(default, rename = "kubeProxy")]
     pub kube_proxy: ProxySpec,
-}
-
-/// How a kube-proxy is set up (`KubeProxyConfiguration`); what is not said is kube-proxy's default.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct ProxySpec {
-    /// `mode`.
-    pub mode: Option<ProxyMode>,
-    /// `ipvs.scheduler`.
-    pub ipvs_scheduler: String,
-}
-
-impl ProxySpec {
-    /// The same, but for what `node` says otherwise.
-    pub fn overridden(&self, node: &ProxySpec) -> ProxySpec {
-        let scheduler = if node.ipvs_scheduler.is_empty() { &self.ipvs_scheduler } else { &node.ipvs_scheduler };
-        ProxySpec { mode: node.mode.or(self.mode), ipvs_scheduler: scheduler.clone() }
-    }
-    fn check(&self) -> Result<(), String> {
-        self.ipvs_scheduler.parse::<datapath::ipvs::Scheduler>().map(drop)
-    }
 }
 
 impl<'de> Deserialize<'de> for Nodes {

@@ -127,7 +127,8 @@ impl Conntrack {
             }
         }
     }
-    fn forget(&mut self, flow: &Flow) {
+    /// Drops this entry.
+    pub(crate) fn forget(&mut self, flow: &Flow) {
         if let Some(entry) = self.entries.remove(flow) {
             self.queue.remove(&(entry.queued, *flow));
             let reply = reply_of(flow.proto, entry.nat);

@@ -201,7 +201,7 @@ impl Kernel {
                 }
                 Change::Gone => {
                     self.ipvs_state.forget(&flow);
-                    self.conntrack.delete(|f, _| *f == flow);
+                    self.conntrack.forget(&flow);
                 }
             }
         }
@@ -322,12 +322,9 @@ impl Kernel {
 
     fn established_at(&mut self, now: Time, flow: Flow, replied: bool) -> Option<Nat> {
         let t = self.config.timeouts;
-        if self.conntrack.get(now, &flow).is_some_and(|e| e.ipvs) && !self.ipvs_state.touch(now, &flow, replied) {
-            // IPVS has forgotten it, or its real server is gone; conntrack forgets it with IPVS (`expire_nodest_conn`).
-            self.conntrack.delete(|f, _| *f == flow);
-            return None;
-        }
-        self.conntrack.update(now, &flow, |e| {
+        let (ipvs, mut over) = (&mut self.ipvs_state, false);
+        let nat = self.conntrack.update(now, &flow, |e| {
+            over = e.ipvs && !ipvs.touch(now, &flow, replied);
             e.replied |= replied;
             if e.state == State::TimeWait {
                 return;
@@ -345,7 +342,13 @@ impl Kernel {
                 e.state = State::Established;
             }
             e.expires = now + life;
-        })
+        });
+        if over {
+            // IPVS has forgotten it, or its real server is gone; conntrack forgets it with IPVS (`expire_nodest_conn`).
+            self.conntrack.forget(&flow);
+            return None;
+        }
+        nat
     }
 
     /// FIN or RST was seen: the entry waits in TIME_WAIT and goes. UDP has no such thing.

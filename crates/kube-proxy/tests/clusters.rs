@@ -1,6 +1,7 @@
 //! What holds in every cluster: random Services, slices and changes to them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use datapath::ipvs::Scheduler;
 use datapath::{Entry, Flow, Kernel, KernelConfig, L4, OriginId, Verdict};
 use kube_api::{
     Endpoint, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, HintTarget, IpFamily, LABEL_SERVICE_NAME,
@@ -128,13 +129,17 @@ fn slice_name(n: u8) -> NamespacedName {
 }
 
 fn proxier() -> Proxier {
+    proxier_with(Settings::default())
+}
+
+fn proxier_with(settings: Settings) -> Proxier {
     let node = NodeContext {
         name: "node-1".into(),
         addresses: vec!["192.168.10.11".parse().unwrap()],
         zone: Some("zone-1".into()),
         ..Default::default()
     };
-    Proxier::new(Arc::new(Settings::default()), node, IpFamily::V4)
+    Proxier::new(Arc::new(settings), node, IpFamily::V4)
 }
 
 impl World {
@@ -446,8 +451,14 @@ proptest! {
 
     /// 100 clusters, 1000 packets each: what is found by index is what a walk from rule to rule finds.
     #[test]
-    fn the_fast_verdict_is_the_traced_one(changes in changes(), mode in mode(), seed in any::<u64>()) {
-        let (mut world, mut proxier) = (World::default(), proxier().in_mode(mode));
+    fn the_fast_verdict_is_the_traced_one(
+        changes in changes(),
+        mode in mode(),
+        scheduler in prop::sample::select(Scheduler::all().collect::<Vec<_>>()),
+        seed in any::<u64>(),
+    ) {
+        let settings = Settings { ipvs_scheduler: scheduler.name().into(), ..Settings::default() };
+        let (mut world, mut proxier) = (World::default(), proxier_with(settings).in_mode(mode));
         for change in changes {
             world.apply(&mut proxier, change);
         }
