@@ -5,6 +5,7 @@
 //! words) -> lean objects -> [`defaults`].
 #![forbid(unsafe_code)]
 
+pub mod assist;
 pub mod decode;
 pub mod defaults;
 mod diagnostic;

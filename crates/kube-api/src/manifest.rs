@@ -3,7 +3,7 @@
 use crate::decode::{self, Decoded};
 use crate::validation;
 use crate::yaml::{self, Span, Tree, Value};
-use crate::{Diagnostic, Kind, Object, Release, place as places};
+use crate::{Diagnostic, Kind, Object, Release, place as places, schema};
 
 /// One object of a text.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,19 +158,29 @@ impl Parsed {
                     self.answers.push(diagnostic.clone());
                 }
                 self.diagnostics.push(diagnostic);
+                if let (false, Some((name, _))) = (found.1, schema::entry(&kind)) {
+                    self.strictly(decode::decode(&version, name, &tree), document);
+                }
             }
         }
     }
 
-    fn object(&mut self, kind: Kind, tree: Tree, document: u32, release: Release) {
-        let Decoded { tree: mut typed, problems, answer, unused } = decode::decode(kind, &tree);
-        let refused = answer.is_some() || !problems.is_empty();
-        if let Some((message, path, span)) = answer {
+    /// Tells what strict decoding found wrong. Whether it found anything.
+    fn strictly(&mut self, decoded: Decoded, document: u32) -> bool {
+        let wrong = decoded.answer.is_some() || !decoded.problems.is_empty();
+        if let Some((message, path, span)) = decoded.answer {
             self.answers.push(Diagnostic::error(message, path, span, document));
         }
-        for ((message, path, span), hint) in problems {
+        for ((message, path, span), hint) in decoded.problems {
             self.diagnostics.push(Diagnostic { hint, ..Diagnostic::error(message, path, span, document) });
         }
+        wrong
+    }
+
+    fn object(&mut self, kind: Kind, tree: Tree, document: u32, release: Release) {
+        let mut decoded = decode::decode(kind.api_version(), kind.name(), &tree);
+        let (mut typed, unused) = (core::mem::take(&mut decoded.tree), core::mem::take(&mut decoded.unused));
+        let refused = self.strictly(decoded, document);
         decode::namespace(kind, &mut typed);
         let errors = validation::create_tree(kind, &typed, release);
         for error in &errors {

@@ -1,4 +1,4 @@
-//! Which fields exist and of what types: `data/schema.txt`, read once.
+//! Which fields exist and of what types: `data/schema.txt`, and for our own kinds `data/lab.txt`, read once.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -12,6 +12,8 @@ pub(crate) enum Type {
     Int32,
     /// A 64-bit number.
     Int64,
+    /// A number with or without a fraction.
+    Number,
     /// A truth.
     Bool,
     /// A moment.
@@ -49,7 +51,9 @@ pub(crate) struct Field {
     pub without_effect: Option<&'static str>,
 }
 
-const TEXT: &str = include_str!("../data/schema.txt");
+const TEXTS: [&str; 2] = [include_str!("../data/schema.txt"), include_str!("../data/lab.txt")];
+/// What every object has.
+const OBJECT: &str = "Object apiVersion:s kind:s metadata:ObjectMeta spec:x";
 
 impl Type {
     /// Reads a type as the file writes it.
@@ -58,6 +62,7 @@ impl Type {
             "s" => Type::Text("string"),
             "i" => Type::Int32,
             "l" => Type::Int64,
+            "n" => Type::Number,
             "b" => Type::Bool,
             "t" => Type::Time,
             "u" => Type::MicroTime,
@@ -82,6 +87,7 @@ impl Type {
             Type::Text(name) => name.into(),
             Type::Int32 => "int32".into(),
             Type::Int64 => "int64".into(),
+            Type::Number => "float64".into(),
             Type::Bool => "bool".into(),
             Type::Time => "v1.Time".into(),
             Type::MicroTime => "v1.MicroTime".into(),
@@ -100,8 +106,13 @@ impl Type {
 
 /// The fields of a type.
 pub(crate) fn fields(name: &str) -> &'static [Field] {
+    entry(name).map_or(&[], |(_, fields)| fields)
+}
+
+/// A type's name and fields.
+pub(crate) fn entry(name: &str) -> Option<(&'static str, &'static [Field])> {
     static ALL: OnceLock<BTreeMap<&'static str, Vec<Field>>> = OnceLock::new();
-    ALL.get_or_init(read).get(name).map(Vec::as_slice).unwrap_or_default()
+    ALL.get_or_init(read).get_key_value(name).map(|(name, fields)| (*name, fields.as_slice()))
 }
 
 /// A type's name without the group that tells two of one name apart (`core.EndpointPort`).
@@ -110,12 +121,12 @@ pub(crate) fn short(name: &str) -> &str {
 }
 
 fn read() -> BTreeMap<&'static str, Vec<Field>> {
-    let lines = TEXT.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
+    let lines = TEXTS.iter().flat_map(|t| t.lines()).filter(|l| !l.is_empty() && !l.starts_with('#'));
     let line = |line: &'static str| {
         let (name, words) = line.split_once(' ').unwrap_or((line, ""));
         (name, words.split(' ').filter_map(field).collect())
     };
-    lines.map(line).collect()
+    lines.chain([OBJECT]).map(line).collect()
 }
 
 fn field(word: &'static str) -> Option<Field> {

@@ -63,14 +63,6 @@ fn a_value_that_changes_nothing_needs_no_word() {
     }
 }
 
-/// Types that only some kinds have; their words in Go.
-#[test]
-fn times_and_bytes() {
-    let event = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, deletionTimestamp: soon}\nspec: {containers: [{name: a, image: b}]}\n";
-    let want = "parsing time \"soon\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"soon\" as \"2006\"";
-    assert!(parse(event).answers[0].message.ends_with(want));
-}
-
 #[test]
 fn defaults_are_the_servers() {
     let mut found = objects(TUTORIAL);
@@ -161,6 +153,27 @@ fn kinds_that_are_not_here() {
     let known = parse("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a}\n");
     assert_eq!(known.diagnostics[0].severity, Severity::Warning);
     assert_eq!(known.answers, []);
+    // Their fields are looked at all the same, where the schema has them.
+    let set =
+        parse("apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: a}\nspec: {serviceName: a, replica: 3}\n");
+    let want = "BadRequest: StatefulSet in version \"v1\" cannot be handled as a StatefulSet: strict decoding error: unknown field \"spec.replica\"";
+    assert_eq!(set.answers.iter().map(|a| a.message.as_str()).collect::<Vec<_>>(), [want]);
+    let bytes = parse("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nbinaryData: {x: aGk=, y: oops!}\n");
+    assert_eq!(
+        bytes.answers[0].message,
+        "BadRequest: ConfigMap in version \"v1\" cannot be handled as a ConfigMap: illegal base64 data at input byte 4"
+    );
+    let lease = parse("apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: a}\nspec: {renewTime: now}\n");
+    assert!(
+        lease.answers[0].message.ends_with(
+            "parsing time \"now\" as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse \"now\" as \"2006\""
+        )
+    );
+    let elsewhere = parse("apiVersion: v1\nkind: Deployment\nmetadata: {name: a}\n");
+    assert_eq!(
+        (elsewhere.diagnostics[0].path.as_str(), elsewhere.diagnostics[0].hint.as_deref()),
+        ("apiVersion", Some("apps/v1"))
+    );
     let unknown = parse("apiVersion: v1\nkind: Servise\nmetadata: {name: a}\n");
     assert!(unknown.answers[0].message.contains("cannot be handled as a Service: no kind \"Servise\""));
     assert_eq!(unknown.diagnostics[0].hint.as_deref(), Some("Service"));

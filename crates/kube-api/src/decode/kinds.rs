@@ -52,13 +52,14 @@ pub(crate) fn explain(version: &str, kind: &str) -> (Diagnostic, bool) {
     }
     let all = Kind::ALL.into_iter().map(|k| (k.api_version(), k.name())).chain(others());
     let near = all.map(|(v, k)| (distance(kind, k) + usize::from(k != kind && v != version), v, k)).min();
-    let Some((far, _, near)) = near else { return (here(format!("unknown kind {kind}")), true) };
+    let Some((far, its_version, near)) = near else { return (here(format!("unknown kind {kind}")), true) };
     if far <= kind.len().min(near.len()) / 3 {
         let short = version.rsplit('/').next().unwrap_or_default();
         let message = format!(
             "BadRequest: {kind} in version \"{short}\" cannot be handled as a {near}: no kind \"{kind}\" is registered for version \"{version}\" in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\""
         );
-        (Diagnostic { hint: Some(near.into()), ..here(message) }, true)
+        let meant = if near == kind { its_version } else { near };
+        (Diagnostic { hint: Some(meant.into()), ..here(message) }, true)
     } else {
         (here(format!("no matches for kind \"{kind}\" in version \"{version}\"")), true)
     }

@@ -5,7 +5,6 @@
 //! fields (`sigs.k8s.io/json`) make up one answer.
 
 use super::kinds::nearest;
-use crate::objects::Kind;
 use crate::schema::{Type, fields, short};
 use crate::yaml::{Key, Span, Tree, Value, float};
 
@@ -39,14 +38,13 @@ struct Walk {
     stack: Vec<&'static str>,
 }
 
-/// Decodes a manifest of a kind.
-pub(crate) fn decode(kind: Kind, tree: &Tree) -> Decoded {
+/// Decodes a manifest of a kind of the schema.
+pub(crate) fn decode(version: &str, name: &'static str, tree: &Tree) -> Decoded {
     let mut doubles = Vec::new();
     doubled(tree, "", &mut doubles);
     let mut walk = Walk::default();
-    let name = kind.name();
     let typed = walk.object(tree, name, "");
-    let short = kind.api_version().rsplit('/').next().unwrap_or_default();
+    let short = version.rsplit('/').next().unwrap_or_default();
     let cannot = format!("BadRequest: {name} in version \"{}\" cannot be handled as a {name}: ", short);
     let answer = if let Some((message, path, span)) = walk.types.first() {
         Some((format!("{cannot}{message}"), path.clone(), *span))
