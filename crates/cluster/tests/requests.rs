@@ -17,7 +17,8 @@ fn patch(kind: &str, name: &str, patch: &str) -> Command {
 }
 
 fn deployment(cluster: &Cluster) -> Deployment {
-    (**cluster.store().get::<Deployment>(&NamespacedName::new("default", "web")).unwrap()).clone()
+    let found = cluster.store().get::<Deployment>(&NamespacedName::new("default", "web"));
+    found.map(|d| (**d).clone()).unwrap_or_default()
 }
 
 #[test]

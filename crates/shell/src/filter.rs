@@ -172,10 +172,15 @@ fn grep(name: &str, words: &[String]) -> Result<Program, String> {
 /// A pattern: alternatives, each a row of atoms with how often they may stand.
 #[derive(Clone, Debug)]
 struct Pattern {
-    pieces: Vec<Vec<(Atom, u32, u32)>>,
+    pieces: Vec<Row>,
     fold: bool,
     word: bool,
 }
+
+/// An atom, and how often it may stand at least and at most.
+type Piece = (Atom, u32, u32);
+/// What must stand one after the other.
+type Row = Vec<Piece>;
 
 #[derive(Clone, Debug, PartialEq)]
 enum Atom {
@@ -187,12 +192,12 @@ enum Atom {
     Set(Vec<(char, char)>, bool),
 }
 
-fn fixed_pieces(text: &str) -> Vec<Vec<(Atom, u32, u32)>> {
+fn fixed_pieces(text: &str) -> Vec<Row> {
     vec![text.chars().map(|c| (Atom::Char(c), 1, 1)).collect()]
 }
 
 /// Reads a basic or extended regular expression, without groups and back references.
-fn pieces(text: &str, extended: bool) -> Result<Vec<Vec<(Atom, u32, u32)>>, String> {
+fn pieces(text: &str, extended: bool) -> Result<Vec<Row>, String> {
     let mut all = vec![Vec::new()];
     let mut chars = text.chars().peekable();
     let unsupported = |what: &str| Err(format!("grep: {what} in a pattern is not simulated here"));
@@ -265,7 +270,7 @@ impl Pattern {
 
     fn matches(
         &self,
-        row: &[(Atom, u32, u32)],
+        row: &[Piece],
         text: &[char],
         at: usize,
         accept: &dyn Fn(usize) -> bool,

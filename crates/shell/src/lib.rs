@@ -18,6 +18,7 @@ mod resource;
 mod select;
 mod table;
 mod tabwriter;
+mod tools;
 mod words;
 
 use cluster::{Applied, Cluster};

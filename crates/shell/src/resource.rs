@@ -109,11 +109,6 @@ impl Type {
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { "v1".into() } else { format!("{}/v1", self.group) }
     }
-    /// The kind under which the store holds it; Endpoints are made from slices.
-    pub fn stored(&self) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|k| k.name() == self.kind)
-    }
-
     /// The type of a stored kind.
     pub fn of(kind: Kind) -> Option<&'static Type> {
         TYPES.iter().find(|t| t.kind == kind.name())

@@ -163,13 +163,21 @@ fn is_label(text: &str) -> bool {
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-fn valid_value(key: &str, value: &str) -> Result<(), String> {
+/// Whether a text can be a label's value.
+///
+/// # Errors
+/// What apimachinery says of one that can't.
+pub fn label_value(value: &str) -> Result<(), &'static str> {
     if is_label(value) {
         return Ok(());
     }
-    Err(format!(
-        "values[0][{key}]: Invalid value: {value:?}: a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-    ))
+    Err(
+        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
+    )
+}
+
+fn valid_value(key: &str, value: &str) -> Result<(), String> {
+    label_value(value).map_err(|why| format!("values[0][{key}]: Invalid value: {value:?}: {why}"))
 }
 
 /// `app=web,tier=db`, as `labels.FormatLabels` writes a map; `<none>` when it is empty.
@@ -196,7 +204,7 @@ pub fn format_selector(selector: &LabelSelector) -> String {
         };
         (key.clone(), text)
     }));
-    parts.sort();
+    parts.sort_by(|a, b| a.0.cmp(&b.0));
     if parts.is_empty() {
         return "<none>".into();
     }

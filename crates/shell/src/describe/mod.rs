@@ -152,6 +152,15 @@ pub(crate) fn describe(item: &Item, cluster: &Cluster, events: bool) -> String {
     page.done
 }
 
+pub(crate) use workload::{same_template, sets_of};
+
+/// A template as `kubectl rollout history --revision` shows it: tabs and all.
+pub(crate) fn template_text(cluster: &Cluster, template: &kube_api::PodTemplateSpec) -> String {
+    let mut page = Page { cluster, done: String::new(), open: String::new(), events: false };
+    pod::template(&mut page, template);
+    page.open
+}
+
 /// `True`, as kubectl writes truths.
 pub(crate) fn truth(yes: bool) -> &'static str {
     if yes { "True" } else { "False" }

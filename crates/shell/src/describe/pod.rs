@@ -150,22 +150,8 @@ fn container(page: &mut Page<'_>, container: &Container, status: Option<&Contain
     if status.is_some() {
         page.field(2, "Image ID", "");
     }
-    let ports: Vec<String> = container
-        .ports
-        .iter()
-        .map(|p| {
-            let name = if p.name.is_empty() { String::new() } else { format!(" ({})", p.name) };
-            format!("{}/{}{name}", p.container_port, p.protocol)
-        })
-        .collect();
-    let host: Vec<String> = container
-        .ports
-        .iter()
-        .map(|p| {
-            let name = if p.name.is_empty() { String::new() } else { format!(" ({})", p.name) };
-            format!("0/{}{name}", p.protocol)
-        })
-        .collect();
+    let ports: Vec<String> = container.ports.iter().map(|p| format!("{}/{}", p.container_port, p.protocol)).collect();
+    let host: Vec<String> = container.ports.iter().map(|p| format!("0/{}", p.protocol)).collect();
     let or_none = |t: String| if t.is_empty() { "<none>".into() } else { t };
     let plural = if ports.len() > 1 { "s" } else { "" };
     page.field(2, &format!("Port{plural}"), &or_none(ports.join(", ")));

@@ -3,6 +3,7 @@
 use super::Page;
 use super::pod::{condition, template};
 use crate::select::format_selector;
+use cluster::Cluster;
 use kube_api::timestamp::rfc1123z;
 use kube_api::{Deployment, DeploymentStrategyType, IntOrString, LABEL_POD_TEMPLATE_HASH, Pod, PodPhase, ReplicaSet};
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub(super) fn deployment(page: &mut Page<'_>, o: &Deployment) {
             page.line(1, &format!("{} \t{}\t{}", c.type_, condition(c.status), c.reason));
         }
     }
-    let sets = sets_of(page, o);
+    let sets = sets_of(page.cluster, o);
     let (new, old): (Vec<_>, Vec<_>) = sets.into_iter().partition(|s| same_template(o, s));
     let list = |sets: &[Arc<ReplicaSet>]| {
         let texts: Vec<String> = sets
@@ -62,9 +63,8 @@ pub(super) fn deployment(page: &mut Page<'_>, o: &Deployment) {
 }
 
 /// The ReplicaSets of a Deployment, oldest first.
-pub(crate) fn sets_of(page: &Page<'_>, o: &Deployment) -> Vec<Arc<ReplicaSet>> {
-    let mut sets: Vec<_> = page
-        .cluster
+pub(crate) fn sets_of(cluster: &Cluster, o: &Deployment) -> Vec<Arc<ReplicaSet>> {
+    let mut sets: Vec<_> = cluster
         .store()
         .list::<ReplicaSet>()
         .filter(|s| s.metadata.controller().is_some_and(|c| c.uid == o.metadata.uid))

@@ -1,7 +1,17 @@
 //! kubectl: its verbs, and its complaints about others.
 
+mod change;
+mod create;
+mod delete;
 mod describe;
+mod drain;
+mod events;
+mod exec;
 mod get;
+mod info;
+mod logs;
+mod manifest;
+mod rollout;
 
 use crate::flags::{self, Args};
 use crate::{Step, World};
@@ -24,7 +34,32 @@ const fn verb(
     Verb { name, aliases, flags, run }
 }
 
-const VERBS: &[Verb] = &[verb("get", &[], get::FLAGS, get::run), verb("describe", &[], describe::FLAGS, describe::run)];
+/// The verbs that are simulated.
+const VERBS: &[Verb] = &[
+    verb("get", &[], get::FLAGS, get::run),
+    verb("describe", &[], describe::FLAGS, describe::run),
+    verb("apply", &[], manifest::APPLY, manifest::apply),
+    verb("create", &[], create::CREATE, create::create),
+    verb("delete", &[], delete::FLAGS, delete::run),
+    verb("edit", &[], change::EDIT, change::edit),
+    verb("scale", &[], change::SCALE, change::scale),
+    verb("rollout", &[], rollout::FLAGS, rollout::run),
+    verb("set", &[], change::SET, change::set),
+    verb("patch", &[], change::PATCH, change::patch),
+    verb("label", &[], change::LABEL, change::label),
+    verb("annotate", &[], change::LABEL, change::annotate),
+    verb("expose", &[], create::EXPOSE, create::expose),
+    verb("run", &[], create::RUN, create::run),
+    verb("cordon", &[], change::CORDON, change::cordon),
+    verb("uncordon", &[], change::CORDON, change::uncordon),
+    verb("drain", &[], drain::FLAGS, drain::run),
+    verb("events", &["event"], events::FLAGS, events::run),
+    verb("logs", &["log"], logs::FLAGS, logs::run),
+    verb("exec", &[], exec::FLAGS, exec::run),
+    verb("api-resources", &[], info::RESOURCES, info::resources),
+    verb("api-versions", &[], "", info::versions),
+    verb("version", &[], info::VERSION, info::version),
+];
 
 /// All verbs of kubectl 1.36, in its own order.
 const ALL: &[&str] = &[

@@ -95,7 +95,13 @@ impl Template {
         if !rest.is_empty() {
             nodes.push(Node::Text(rest.into()));
         }
-        if open.is_empty() { Ok(Template(nodes)) } else { Err("unterminated range".into()) }
+        // client-go lets a range without its end pass: for each, and then once more for what it stands in.
+        while let Some((path, outer)) = open.pop() {
+            let inner = core::mem::replace(&mut nodes, outer);
+            nodes.push(Node::Range(path, inner.clone()));
+            nodes.extend(inner);
+        }
+        Ok(Template(nodes))
     }
 
     /// Reads a single path, with or without braces and the first dot (`--sort-by`, custom columns).
@@ -119,7 +125,7 @@ impl Template {
     /// client-go's complaint.
     pub fn print(&self, root: &Tree) -> Result<String, String> {
         let mut out = String::new();
-        fill(&self.0, root, root, &mut out)?;
+        fill(&self.0, root, &mut out)?;
         Ok(out)
     }
 
@@ -132,7 +138,7 @@ impl Template {
     }
 }
 
-fn fill(nodes: &[Node], root: &Tree, at: &Tree, out: &mut String) -> Result<(), String> {
+fn fill(nodes: &[Node], at: &Tree, out: &mut String) -> Result<(), String> {
     for node in nodes {
         match node {
             Node::Text(text) => out.push_str(text),
@@ -143,7 +149,7 @@ fn fill(nodes: &[Node], root: &Tree, at: &Tree, out: &mut String) -> Result<(), 
             }
             Node::Range(steps, inner) => {
                 for item in walk(steps, at)? {
-                    fill(inner, root, item, out)?;
+                    fill(inner, item, out)?;
                     if out.len() > 10_000_000 {
                         return Err("too much output".into());
                     }
@@ -489,9 +495,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_told() {
-        for template in
-            ["{.name", "{range .book[*]}", "{end}", "{.book[5]}", "{.book[x]}", "{'a}", "{foo}", "{.a[", "{?}"]
-        {
+        for template in ["{.name", "{end}", "{.book[5]}", "{.book[x]}", "{'a}", "{foo}", "{.a[", "{?}"] {
             assert!(print(template).is_err(), "{template}");
         }
     }

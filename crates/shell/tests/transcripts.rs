@@ -1,0 +1,155 @@
+//! Commands and what they print: recorded from kubectl, and told as stories. `data/README.md` says where from.
+
+use cluster::{Applied, Cluster, Timeline};
+use lab_base::{Span, Time};
+use lab_protocol::Command;
+use shell::{Api, Job};
+
+const SHOP: &str = include_str!("data/shop.yaml");
+
+struct Desk {
+    timeline: Timeline,
+    files: Vec<(String, String)>,
+}
+
+impl Api for Desk {
+    fn cluster(&self) -> &Cluster {
+        self.timeline.cluster()
+    }
+    fn execute(&mut self, command: Command) -> Applied {
+        let now = self.timeline.cluster().now();
+        self.timeline.execute_at(now, command).1
+    }
+    fn file(&self, name: &str) -> Option<String> {
+        self.files.iter().find(|(n, _)| n == name).map(|(_, text)| text.clone())
+    }
+}
+
+fn desk(at: Time) -> Desk {
+    let (mut timeline, diagnostics, refused) = Timeline::new(SHOP, None, ());
+    let errors = diagnostics.iter().filter(|d| d.severity == kube_api::Severity::Error).count();
+    assert_eq!((errors, refused), (0, vec![]));
+    timeline.seek(at);
+    Desk { timeline, files: Vec::new() }
+}
+
+/// What a command prints until it ends, or for so long: in the form of the files.
+fn run(desk: &mut Desk, line: &str, longest: Span) -> String {
+    let mut out = String::new();
+    let mut job = match Job::of_line(line) {
+        Ok(job) => job,
+        Err(complaint) => return format!("! {complaint}\n? 2\n"),
+    };
+    let begin = desk.timeline.cluster().now();
+    let (mut stdout, mut stderr) = (String::new(), String::new());
+    let code = loop {
+        let printed = job.poll(desk);
+        stdout += &printed.stdout;
+        stderr += &printed.stderr;
+        if let Some(text) = printed.edit {
+            job.edited(text.replace("replicas: 2", "replicas: 5"));
+            continue;
+        }
+        let now = desk.timeline.cluster().now();
+        match printed.code {
+            Some(code) => break code.to_string(),
+            None if now.since(begin) >= longest => break "...".into(),
+            None => desk.timeline.seek(now + Span::from_millis(50)),
+        }
+    };
+    if !stdout.is_empty() {
+        for text in stdout.strip_suffix('\n').unwrap_or(&stdout).split('\n') {
+            out += &format!("  {text}\n");
+        }
+        if !stdout.ends_with('\n') {
+            out += "\\\n";
+        }
+    }
+    for text in stderr.lines() {
+        out += &format!("! {text}\n");
+    }
+    out + &format!("? {code}\n")
+}
+
+/// Takes out what is drawn or counted: uids, versions, the letters in generated names.
+fn even(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let bare = line.trim_start();
+        let key = bare.trim_start_matches('"');
+        if key.starts_with("uid") || (key.starts_with("resourceVersion") && !bare.ends_with("\"\"")) {
+            out += &format!("{}...\n", &line[..line.len() - bare.len()]);
+            continue;
+        }
+        let mut rest = line;
+        while let Some(at) = rest.find("cart-") {
+            let (before, after) = rest.split_at(at + "cart-".len());
+            let end = after.find(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && c != '-');
+            let letters = &after[..end.unwrap_or(after.len())];
+            out += before;
+            if letters.len() >= 8 {
+                out.push('*');
+            } else {
+                out += letters;
+            }
+            rest = &after[letters.len()..];
+        }
+        out += rest;
+        out.push('\n');
+    }
+    out
+}
+
+#[test]
+fn what_kubectl_prints() {
+    let text = include_str!("data/kubectl-1.32.4.txt");
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for case in text.split("\n$ ").map(|c| c.trim_start_matches("$ ")) {
+        let (line, want) = case.split_once('\n').unwrap();
+        let want = even(want);
+        let got = even(&run(&mut desk(Time::from_secs(30)), line, Span::ZERO));
+        count += 1;
+        if got != want {
+            wrong.push(format!("$ {line}\n--- kubectl\n{want}--- here\n{got}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {count} differ\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn stories() {
+    let text = include_str!("data/story.txt");
+    let mut desk = desk(Time::ZERO);
+    let mut longest = Span::from_secs(60);
+    let mut wrong = String::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if let Some(name) = line.strip_prefix("## ") {
+            // Each story begins anew.
+            desk = self::desk(Time::ZERO);
+            longest = Span::from_secs(60);
+            wrong += &format!("## {name}\n");
+        } else if let Some(at) = line.strip_prefix("@ ") {
+            desk.timeline.seek(Time::ZERO + cluster::parse_duration(at).unwrap());
+        } else if let Some(span) = line.strip_prefix("for ") {
+            longest = cluster::parse_duration(span).unwrap();
+        } else if let Some(name) = line.strip_prefix("file ") {
+            let mut text = String::new();
+            while let Some(next) = lines.next_if(|l| l.starts_with("  ")) {
+                text += &format!("{}\n", &next[2..]);
+            }
+            desk.files.push((name.into(), text));
+        } else if let Some(command) = line.strip_prefix("$ ") {
+            let mut want = String::new();
+            while let Some(next) = lines.next_if(|l| l.starts_with(['!', '?', '\\']) || l.starts_with("  ")) {
+                want += &format!("{next}\n");
+            }
+            let got = even(&run(&mut desk, command, longest));
+            if got != want {
+                wrong += &format!("$ {command}\n--- wanted\n{want}--- here\n{got}");
+            }
+        }
+    }
+    assert!(!wrong.contains("--- wanted"), "{wrong}");
+}
