@@ -46,6 +46,9 @@ pub struct Cluster {
     pub(crate) last_request: u64,
     pub(crate) workloads: Arc<Vec<(String, WorkloadSpec)>>,
     pub(crate) facts: Facts,
+    /// Clients that came for one request. Left out of the bytes while there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) visitors: Vec<kube_api::Uid>,
     /// What components wrote about objects. Follows from the state; not hashed.
     #[serde(skip)]
     pub(crate) kube_events: crate::kube_event::KubeEvents,
@@ -81,6 +84,7 @@ impl Cluster {
             last_request: 0,
             workloads: Arc::new(scenario.workloads.clone()),
             facts: Facts::default(),
+            visitors: Vec::new(),
             kube_events: Default::default(),
             motions: Vec::new(),
         };

@@ -29,6 +29,7 @@ mod store;
 mod timeline;
 mod traffic;
 mod view;
+mod visitor;
 mod workload;
 
 pub use apply::{Applied, diagnostic};

@@ -215,6 +215,10 @@ impl<O: Observer> Timeline<O> {
             }
             Command::Create { yaml } => self.cluster.create_yaml(yaml),
             Command::Patch { kind, namespace, name, patch } => self.cluster.patch(kind, namespace, name, patch),
+            Command::Send { node, namespace, pod, url, timeout } => {
+                let pod = kube_api::NamespacedName::new(namespace.clone(), pod.clone());
+                self.cluster.send_once(node, &pod, url, *timeout)
+            }
             Command::DeletePod { namespace, name, grace_seconds } => {
                 self.cluster.delete_pod_within(namespace, name, *grace_seconds)
             }

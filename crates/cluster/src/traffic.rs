@@ -268,7 +268,8 @@ impl Cluster {
             self.decide(id, now, Outcome::TimedOut, request.give_up.0);
             return;
         };
-        let opened = machine.kernel.open(now, flow, Entry::Pod, &mut chance);
+        let entry = if client.ip == machine.ip { Entry::Process } else { Entry::Pod };
+        let opened = machine.kernel.open(now, flow, entry, &mut chance);
         let to = opened.nat.dst;
         let pod = self.addresses.get(&to.ip()).copied().or_else(|| self.facts.ghost_at(to.ip()));
         let pod = pod.filter(|uid| !self.clients.contains_key(&uid.0));
@@ -435,6 +436,7 @@ impl Cluster {
             machine.kernel.close(now, request.flow);
         }
         self.facts.count(now, request.sent, request.client, request.service, request.pod, outcome);
+        self.visitor_leaves(request.client);
     }
 
     /// Tells the stage what will become of a request.

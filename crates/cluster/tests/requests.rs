@@ -124,3 +124,34 @@ fn components_tell_what_they_do() {
         Some(Object::Node(_))
     ));
 }
+
+/// A request of one's own travels like any other, is counted like any other, and nobody stays behind.
+#[test]
+fn a_single_request_travels() {
+    let (mut timeline, _, _) = Timeline::new(WEB, None, ());
+    let clients = timeline.cluster().clients().count();
+    let send = |url: &str| Command::Send {
+        node: "node-b".into(),
+        namespace: "default".into(),
+        pod: String::new(),
+        url: url.into(),
+        timeout: lab_base::Span::from_secs(2),
+    };
+    let ip = timeline.cluster().store().list::<kube_api::Service>().find(|s| s.metadata.name == "web");
+    let ip = ip.map(|s| s.spec.cluster_ip.clone()).unwrap_or_default();
+    for (url, want) in [
+        (format!("http://{ip}/"), lab_protocol::Outcome::Answered),
+        (format!("http://{ip}:81/"), lab_protocol::Outcome::TimedOut),
+    ] {
+        let now = timeline.cluster().now();
+        let (recorded, applied) = timeline.execute_at(now, send(&url));
+        assert!(recorded.is_some());
+        let number: u64 = applied.results[0].parse().unwrap_or_default();
+        timeline.seek(now + lab_base::Span::from_secs(5));
+        let found = timeline.cluster().facts().requests().iter().find(|r| r.client == number).map(|r| r.outcome);
+        assert_eq!(found, Some(want), "{url}");
+    }
+    assert_eq!(timeline.cluster().clients().count(), clients);
+    let recording = timeline.recording();
+    assert_eq!(recording.replay(), recording.hash);
+}

@@ -1,6 +1,6 @@
 //! What a person does to the cluster. Commands are recorded; how one watches is not.
 
-use lab_base::Time;
+use lab_base::{Span, Time};
 use serde::{Deserialize, Serialize};
 
 /// One change from outside the simulation.
@@ -54,6 +54,19 @@ pub enum Command {
         name: String,
         /// Seconds until SIGKILL; 0: its object goes at once.
         grace_seconds: u32,
+    },
+    /// One request, as a person sends it with curl.
+    Send {
+        /// From which node.
+        node: String,
+        /// Namespace of the Pod that sends it.
+        namespace: String,
+        /// From which Pod; empty: a process of the node itself.
+        pod: String,
+        /// `http://NAME[:PORT]/` or `http://IP[:PORT]/`.
+        url: String,
+        /// How long it waits for an answer.
+        timeout: Span,
     },
 }
 
