@@ -10,11 +10,12 @@ use crate::yaml::{Key, Tree, Value, to_tree};
 use lab_base::Time;
 
 /// Fields that hold a moment.
-const TIMES: [&str; 8] = [
+const TIMES: [&str; 9] = [
     "creationTimestamp",
     "deletionTimestamp",
     "finishedAt",
     "lastTransitionTime",
+    "lastUpdateTime",
     "startTime",
     "startedAt",
     "timeAdded",

@@ -1,6 +1,6 @@
 //! `behaviour/<suite>.yaml`: upstream's own test tables as data.
 
-use super::{Report, conntrack, dns, endpointslice, packetflow, topology};
+use super::{Report, conntrack, deployment, dns, endpointslice, packetflow, replicaset, topology};
 use crate::rules;
 use kube_api::yaml;
 use serde::Deserialize;
@@ -63,9 +63,11 @@ pub fn run(files: &[PathBuf], report: &mut Report) {
         let table = rules::read(file).map_err(|e| e.to_string()).and_then(|text| Table::read(&text));
         match table {
             Ok(table) if table.suite == "conntrack" => conntrack::run(file, table, report),
+            Ok(table) if table.suite == "deployment-rolling" => deployment::run(file, table, report),
             Ok(table) if table.suite == "dns" => dns::run(file, table, report),
             Ok(table) if table.suite == "endpointslice" => endpointslice::run(file, table, report),
             Ok(table) if table.suite == "packetflow" => packetflow::run(file, table, report),
+            Ok(table) if table.suite == "replicaset-ranking" => replicaset::run(file, table, report),
             Ok(table) if table.suite == "topology" => topology::run(file, table, report),
             Ok(_) => {}
             Err(why) => report.case("behaviour", &file.display().to_string(), Err(why)),

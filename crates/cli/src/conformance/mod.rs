@@ -2,11 +2,13 @@
 
 mod behaviour;
 mod conntrack;
+mod deployment;
 mod dns;
 mod endpointslice;
 mod flows;
 mod packetflow;
 mod proxy;
+mod replicaset;
 mod topology;
 mod validation;
 

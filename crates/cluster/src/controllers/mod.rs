@@ -1,10 +1,10 @@
 //! The control loops of kube-controller-manager: they watch, queue keys and reconcile.
 
-mod deployment;
+pub mod deployment;
 pub mod endpointslice;
 mod garbage;
+pub mod ranking;
 mod replicaset;
-mod rolling;
 
 use crate::cluster::Cluster;
 use crate::event::{Controller, Event};

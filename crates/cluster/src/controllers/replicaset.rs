@@ -1,14 +1,21 @@
 //! ReplicaSet: keeps as many Pods as asked for (`pkg/controller/replicaset/replica_set.go`).
 
+use super::ranking::{RankingGates, is_active, pods_to_delete, ready_since, slow_start_batch};
 use crate::cluster::Cluster;
-use kube_api::{Kind, NamespacedName, ObjectMeta, OwnerReference, Pod, PodPhase, ReplicaSet, ReplicaSetStatus};
-use lab_base::{Source, Span, Time, subject};
+use crate::event::Controller;
+use kube_api::{Kind, NamespacedName, ObjectMeta, OwnerReference, Pod, ReplicaSet, ReplicaSetStatus};
+use lab_base::{Source, Span, subject};
 use lab_protocol::{MarkKind, Phrase};
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// Letters of generated names (`apimachinery/pkg/util/rand`): no vowels, so that no words arise.
 const NAME_LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// Size of the first batch of creations (`SlowStartInitialBatchSize`).
+const SLOW_START_INITIAL_BATCH: usize = 1;
+
+/// After how long a ReplicaSet that couldn't make all its Pods tries again.
+const RETRY: Span = Span::from_secs(10);
 
 /// Pods that a ReplicaSet makes or deletes in one go (`BurstReplicas`).
 const BURST_REPLICAS: usize = 500;
@@ -19,28 +26,41 @@ pub const MAX_PODS: usize = 1_000;
 impl Cluster {
     pub(crate) fn sync_replica_set(&mut self, key: &NamespacedName) {
         let Some(set) = self.store.get::<ReplicaSet>(key).cloned() else { return };
-        let pods: Vec<Arc<Pod>> = self
-            .store
-            .pods_of(set.metadata.uid)
-            .filter(|p| !p.is_finished() && !p.metadata.is_deleting())
-            .cloned()
-            .collect();
+        let pods: Vec<Arc<Pod>> = self.store.pods_of(set.metadata.uid).filter(|p| is_active(p)).cloned().collect();
         let wanted = set.spec.replicas.unwrap_or(1).max(0) as usize;
         if pods.len() < wanted {
-            let room = MAX_PODS.saturating_sub(self.store.list::<Pod>().count());
-            let missing = wanted - pods.len();
-            if missing > room {
+            let missing = (wanted - pods.len()).min(BURST_REPLICAS);
+            let mut room = MAX_PODS.saturating_sub(self.store.list::<Pod>().count());
+            let made = slow_start_batch(missing, SLOW_START_INITIAL_BATCH, &mut || {
+                let fits = room > 0;
+                room = room.saturating_sub(1);
+                if fits {
+                    self.create_pod(&set);
+                }
+                fits
+            });
+            if made < missing {
                 self.tell_pod_limit(&set);
-            }
-            for _ in 0..missing.min(BURST_REPLICAS).min(room) {
-                self.create_pod(&set);
+                self.enqueue_after(Controller::ReplicaSet, key.clone(), RETRY);
             }
         } else if pods.len() > wanted {
-            for pod in self.ranked_for_deletion(&set, &pods).into_iter().take(pods.len() - wanted) {
+            let count = (pods.len() - wanted).min(BURST_REPLICAS);
+            let related = self.related_pods(&set);
+            for pod in pods_to_delete(self.now, &pods, &related, count, RankingGates::default()) {
                 self.delete_pod(&pod.metadata.key(), None);
             }
         }
         self.write_replica_set_status(key);
+    }
+
+    /// The Pods of all ReplicaSets that have the same owner (`getIndirectlyRelatedPods`).
+    fn related_pods(&self, set: &ReplicaSet) -> Vec<Arc<Pod>> {
+        let owner = |s: &ReplicaSet| s.metadata.controller().map(|o| o.uid);
+        let of_owner = |s: &&Arc<ReplicaSet>| {
+            s.metadata.uid == set.metadata.uid || (owner(set).is_some() && owner(s) == owner(set))
+        };
+        let sets = self.store.list::<ReplicaSet>().filter(of_owner);
+        sets.flat_map(|s| self.store.pods_of(s.metadata.uid)).cloned().collect()
     }
 
     /// The cluster is full; said once a minute.
@@ -55,19 +75,14 @@ impl Cluster {
 
     fn write_replica_set_status(&mut self, key: &NamespacedName) {
         let Some(set) = self.store.get::<ReplicaSet>(key).cloned() else { return };
-        let pods: Vec<_> = self
-            .store
-            .pods_of(set.metadata.uid)
-            .filter(|p| !p.is_finished() && !p.metadata.is_deleting())
-            .cloned()
-            .collect();
+        let pods: Vec<_> = self.store.pods_of(set.metadata.uid).filter(|p| is_active(p)).cloned().collect();
         let ready = pods.iter().filter(|p| p.is_ready()).count() as i32;
         let min_ready = Span::from_secs(set.spec.min_ready_seconds.max(0) as u64);
         let available_at = |p: &Pod| ready_since(p).map(|since| since + min_ready);
         let available = pods.iter().filter(|p| available_at(p).is_some_and(|at| at <= self.now)).count() as i32;
         // With minReadySeconds a Pod becomes available without any event: look again then.
         if let Some(next) = pods.iter().filter_map(|p| available_at(p)).filter(|at| *at > self.now).min() {
-            self.enqueue_after(crate::event::Controller::ReplicaSet, key.clone(), next.since(self.now));
+            self.enqueue_after(Controller::ReplicaSet, key.clone(), next.since(self.now));
         }
         let generation = set.metadata.generation;
         self.store.update::<ReplicaSet>(key, |s| {
@@ -124,56 +139,4 @@ impl Cluster {
             })
             .collect()
     }
-
-    /// Pods in the order in which they are deleted (`ActivePodsWithRanks` in `pkg/controller/controller_utils.go`).
-    fn ranked_for_deletion(&self, set: &ReplicaSet, pods: &[Arc<Pod>]) -> Vec<Arc<Pod>> {
-        // Rank: how many ready Pods of the owner's other Pods share the node.
-        let rank = |pod: &Pod| {
-            self.store
-                .list::<Pod>()
-                .filter(|p| {
-                    p.metadata.namespace == set.metadata.namespace
-                        && set.spec.selector.matches(&p.metadata.labels)
-                        && p.spec.node_name == pod.spec.node_name
-                        && p.is_ready()
-                })
-                .count()
-        };
-        let mut ranked: Vec<_> = pods.iter().map(|p| (rank(p), p.clone())).collect();
-        ranked.sort_by(|(rank_a, a), (rank_b, b)| self.deletion_order(a, *rank_a, b, *rank_b));
-        ranked.into_iter().map(|(_, p)| p).collect()
-    }
-
-    fn deletion_order(&self, a: &Pod, rank_a: usize, b: &Pod, rank_b: usize) -> Ordering {
-        let phase = |p: &Pod| match p.status.phase {
-            PodPhase::Pending => 0,
-            PodPhase::Unknown => 1,
-            _ => 2,
-        };
-        let cost = |p: &Pod| -> i64 {
-            let text = p.metadata.annotations.get("controller.kubernetes.io/pod-deletion-cost");
-            text.and_then(|c| c.parse().ok()).unwrap_or(0)
-        };
-        // Times are compared by the power of two of the age in nanoseconds (LogarithmicScaleDown).
-        let bucket =
-            |since: Option<Time>| since.map_or(0, |t| (self.now.since(t).as_micros() * 1_000).max(1).ilog2() + 1);
-        let restarts = |p: &Pod| p.status.container_statuses.iter().map(|c| c.restart_count).max().unwrap_or(0);
-        let by_age = |x: Option<Time>, y: Option<Time>| {
-            if x == y { Ordering::Equal } else { bucket(x).cmp(&bucket(y)).then(a.metadata.uid.cmp(&b.metadata.uid)) }
-        };
-        (!a.spec.node_name.is_empty())
-            .cmp(&!b.spec.node_name.is_empty())
-            .then(phase(a).cmp(&phase(b)))
-            .then(a.is_ready().cmp(&b.is_ready()))
-            .then(cost(a).cmp(&cost(b)))
-            .then(rank_b.cmp(&rank_a))
-            .then_with(|| if a.is_ready() { by_age(ready_since(a), ready_since(b)) } else { Ordering::Equal })
-            .then(restarts(b).cmp(&restarts(a)))
-            .then_with(|| by_age(a.metadata.creation_timestamp, b.metadata.creation_timestamp))
-    }
-}
-
-/// Since when a Pod has been Ready.
-pub(crate) fn ready_since(pod: &Pod) -> Option<Time> {
-    pod.condition("Ready").filter(|c| c.status == kube_api::ConditionStatus::True).map(|c| c.last_transition_time)
 }

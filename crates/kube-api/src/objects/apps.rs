@@ -1,12 +1,19 @@
 //! Deployment and ReplicaSet (`staging/src/k8s.io/api/apps/v1/types.go`).
 
-use super::{Condition, IntOrString, LabelSelector, ObjectMeta, PodTemplateSpec};
+use super::{ConditionStatus, IntOrString, LabelSelector, ObjectMeta, PodTemplateSpec};
+use lab_base::Time;
 use serde::{Deserialize, Serialize};
 
 /// Label that tells the Pods of a Deployment's ReplicaSets apart.
 pub const LABEL_POD_TEMPLATE_HASH: &str = "pod-template-hash";
 /// Annotation with a ReplicaSet's place in the Deployment's history.
 pub const ANNOTATION_REVISION: &str = "deployment.kubernetes.io/revision";
+/// Annotation with the places that a ReplicaSet had before.
+pub const ANNOTATION_REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
+/// Annotation with what the Deployment wanted when a ReplicaSet was sized last.
+pub const ANNOTATION_DESIRED_REPLICAS: &str = "deployment.kubernetes.io/desired-replicas";
+/// Annotation with the same and the surge.
+pub const ANNOTATION_MAX_REPLICAS: &str = "deployment.kubernetes.io/max-replicas";
 
 /// Keeps ReplicaSets, one for each version of its template.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +97,30 @@ pub struct DeploymentStatus {
     /// Missing ones.
     pub unavailable_replicas: i32,
     /// `Available`, `Progressing`.
-    pub conditions: Vec<Condition>,
+    pub conditions: Vec<DeploymentCondition>,
+}
+
+/// A condition of a Deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentCondition {
+    /// `Available`, `Progressing`.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// True, False or Unknown.
+    pub status: ConditionStatus,
+    /// When it was last found so, with progress in between.
+    #[serde(default)]
+    pub last_update_time: Time,
+    /// When `status` last changed.
+    #[serde(default)]
+    pub last_transition_time: Time,
+    /// One word.
+    #[serde(default)]
+    pub reason: String,
+    /// For people.
+    #[serde(default)]
+    pub message: String,
 }
 
 /// Keeps a number of Pods.
