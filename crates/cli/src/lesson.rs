@@ -130,7 +130,8 @@ fn hold(dir: &Path) -> Result<String, Vec<String>> {
 fn read_alike<T: DeserializeOwned + PartialEq>(dir: &Path, file: &str, text: &str) -> Result<(), Vec<String>> {
     let at = |what: String| vec![format!("{}: {what}", dir.join(file).display())];
     let theirs: T = serde_yaml::from_str(text).map_err(|error| at(format!("serde_yaml: {error}")))?;
-    let ours = yaml::load(text).into_iter().next().and_then(Result::ok).and_then(|tree| yaml::from_tree::<T>(&tree).ok());
+    let ours =
+        yaml::load(text).into_iter().next().and_then(Result::ok).and_then(|tree| yaml::from_tree::<T>(&tree).ok());
     match ours {
         Some(ours) if ours == theirs => Ok(()),
         Some(_) => Err(at("YAML 1.1 and 1.2 read it differently; quote words like on, no, 0777".into())),
