@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs the benches that there are: Cargo's natively, and tools/bench-wasm.sh for the same work as wasm.
+# Times the works of crates/bench natively and as wasm under Node, and prints one table. A word picks those that hold it.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-ran=0
-if compgen -G "$top/crates/*/benches" >/dev/null; then
-  native cargo bench -p engine --bench runs "$@"; ran=1
-fi
-if [ -e "$top/tools/bench-wasm.sh" ]; then
-  "$top/tools/setup.sh"
-  web bash tools/bench-wasm.sh "$@"; ran=1
-fi
-[ $ran = 1 ] || die "no crate has a bench yet"
+"$top/tools/setup.sh"
+native cargo build --release -q -p lab-bench --bin bench
+out=$top/target/bench; mkdir -p "$out"
+web cargo build --release -q -p lab-bench --lib --target wasm32-unknown-unknown
+web wasm-bindgen --target nodejs --out-dir "$out" --out-name lab_bench "$top/target/wasm32-unknown-unknown/release/lab_bench.wasm"
+mv "$out/lab_bench.js" "$out/lab_bench.cjs"
+web wasm-opt -O3 --enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals \
+  --enable-reference-types --enable-multivalue -o "$out/lab_bench_bg.wasm" "$out/lab_bench_bg.wasm"
+"$top/target/release/bench" "$@" | node "$top/tools/bench-table.mjs" "$out/lab_bench.cjs"

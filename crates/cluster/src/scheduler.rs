@@ -7,6 +7,7 @@ use crate::cluster::Cluster;
 use crate::event::Event;
 use kube_api::{Condition, ConditionStatus, NamespacedName, Node, Pod, Taint, Toleration, selects};
 use lab_base::{Source, Span, subject};
+use std::collections::BTreeMap;
 
 impl Cluster {
     pub(crate) fn schedule_pod(&mut self, key: &NamespacedName) {
@@ -53,27 +54,21 @@ impl Cluster {
 
     fn best_node(&self, pod: &Pod) -> Option<String> {
         let owner = pod.metadata.controller().map(|o| o.uid);
-        let siblings = |same: &dyn Fn(&Node) -> bool| {
-            self.store
-                .list::<Pod>()
-                .filter(|p| {
-                    owner.is_some() && p.metadata.controller().map(|o| o.uid) == owner && !p.metadata.is_deleting()
-                })
-                .filter(|p| self.node(&p.spec.node_name).is_some_and(same))
-                .count()
-        };
-        let fitting: Vec<&Node> = self.store.list::<Node>().map(|n| &**n).filter(|n| self.fits(pod, n)).collect();
-        fitting
-            .iter()
-            .map(|node| {
-                let here = siblings(&|n: &Node| n.metadata.name == node.metadata.name);
-                let zone = node.zone().map_or(0, |z| siblings(&|n: &Node| n.zone() == Some(z)));
-                let pods = self.store.pods_on(&node.metadata.name).count();
-                let draw = self.dice.roll(Source::Allocation, subject(&[&pod.metadata.name, &node.metadata.name]), 0);
-                ((here, zone, pods, draw.bits()), node.metadata.name.clone())
-            })
-            .min()
-            .map(|(_, name)| name)
+        let siblings = |node: &str| owner.map_or(0, |owner| self.store.siblings_on(owner, node));
+        let mut in_zones: BTreeMap<&str, usize> = BTreeMap::new();
+        for node in self.store.list::<Node>() {
+            if let Some(zone) = node.zone() {
+                *in_zones.entry(zone).or_default() += siblings(&node.metadata.name);
+            }
+        }
+        let fitting = self.store.list::<Node>().filter(|n| self.fits(pod, n));
+        let scored = fitting.map(|node| {
+            let name = &node.metadata.name;
+            let zone = node.zone().and_then(|z| in_zones.get(z)).copied().unwrap_or(0);
+            let draw = self.dice.roll(Source::Allocation, subject(&[&pod.metadata.name, name]), 0);
+            ((siblings(name), zone, self.store.pod_count_on(name), draw.bits()), name)
+        });
+        scored.min().map(|(_, name)| name.clone())
     }
 
     fn fits(&self, pod: &Pod, node: &Node) -> bool {
@@ -82,7 +77,7 @@ impl Cluster {
         ready
             && !node.spec.unschedulable
             && selects(&pod.spec.node_selector, &node.metadata.labels)
-            && self.store.pods_on(&node.metadata.name).count() < capacity
+            && self.store.pod_count_on(&node.metadata.name) < capacity
             && node
                 .spec
                 .taints

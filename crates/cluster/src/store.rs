@@ -3,8 +3,9 @@
 use kube_api::{
     Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod, ReplicaSet, Service, Uid,
 };
-use lab_base::{OrdMap, Time};
+use lab_base::{OrdMap, OrdSet, Time};
 use serde::Serialize;
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 /// Objects of one kind by name.
@@ -24,12 +25,17 @@ pub trait Stored: Clone + PartialEq + Sized {
     fn table_mut(store: &mut Store) -> &mut Table<Self>;
     /// As one of all kinds.
     fn wrap(object: Arc<Self>) -> Object;
+    /// Keeps the indexes up to a write.
+    fn index(_: &mut Index, _old: Option<&Self>, _new: Option<&Self>) {}
     /// Whether `spec` differs, which raises `metadata.generation`.
     fn spec_differs(&self, other: &Self) -> bool;
 }
 
 macro_rules! stored {
     ($type:ident, $table:ident, $differs:expr) => {
+        stored!($type, $table, $differs, |_, _, _| {});
+    };
+    ($type:ident, $table:ident, $differs:expr, $index:expr) => {
         impl Stored for $type {
             const KIND: Kind = Kind::$type;
             fn meta(&self) -> &ObjectMeta {
@@ -47,6 +53,10 @@ macro_rules! stored {
             fn wrap(object: Arc<Self>) -> Object {
                 Object::$type(object)
             }
+            fn index(index: &mut Index, old: Option<&Self>, new: Option<&Self>) {
+                let keep: fn(&mut Index, Option<&$type>, Option<&$type>) = $index;
+                keep(index, old, new);
+            }
             fn spec_differs(&self, other: &Self) -> bool {
                 let differs: fn(&$type, &$type) -> bool = $differs;
                 differs(self, other)
@@ -61,7 +71,7 @@ stored!(Service, services, |_, _| false);
 stored!(EndpointSlice, endpoint_slices, |a, b| a.endpoints != b.endpoints || a.ports != b.ports);
 stored!(Deployment, deployments, |a, b| a.spec != b.spec);
 stored!(ReplicaSet, replica_sets, |a, b| a.spec != b.spec);
-stored!(Pod, pods, |_, _| false);
+stored!(Pod, pods, |_, _| false, Index::pod);
 
 /// A write, as a watcher hears of it.
 #[derive(Clone, Debug, Serialize)]
@@ -90,6 +100,8 @@ pub struct Store {
     pods: Table<Pod>,
     #[serde(skip)]
     changes: Vec<Change>,
+    #[serde(skip)]
+    index: Index,
 }
 
 impl Store {
@@ -105,7 +117,7 @@ impl Store {
 
     /// The object of this uid.
     pub fn by_uid<T: Stored + 'static>(&self, uid: Uid) -> Option<&Arc<T>> {
-        self.list::<T>().find(|o| o.meta().uid == uid)
+        self.get(self.index.by_uid.get(&uid)?)
     }
 
     /// The number of writes so far.
@@ -133,6 +145,8 @@ impl Store {
         meta.generation = 1;
         meta.creation_timestamp = Some(now);
         let object = Arc::new(object);
+        self.index.by_uid.insert(uid, key.clone());
+        T::index(&mut self.index, None, Some(&object));
         T::table_mut(self).insert(key.clone(), object.clone());
         self.changes.push(Change { kind: T::KIND, key, old: None, new: Some(T::wrap(object.clone())) });
         Some(object)
@@ -153,6 +167,7 @@ impl Store {
         }
         new.meta_mut().resource_version = revision;
         let new = Arc::new(new);
+        T::index(&mut self.index, Some(&old), Some(&new));
         T::table_mut(self).insert(key.clone(), new.clone());
         self.changes.push(Change { kind: T::KIND, key: key.clone(), old: Some(T::wrap(old)), new: Some(T::wrap(new)) });
         true
@@ -161,6 +176,8 @@ impl Store {
     /// Takes an object out at once. Returns it.
     pub fn remove<T: Stored>(&mut self, key: &NamespacedName) -> Option<Arc<T>> {
         let old = T::table_mut(self).remove(key)?;
+        self.index.by_uid.remove(&old.meta().uid);
+        T::index(&mut self.index, Some(&old), None);
         self.revision += 1;
         self.changes.push(Change { kind: T::KIND, key: key.clone(), old: Some(T::wrap(old.clone())), new: None });
         Some(old)
@@ -173,12 +190,85 @@ impl Store {
 
     /// Pods on a node.
     pub fn pods_on(&self, node: &str) -> impl Iterator<Item = &Arc<Pod>> {
-        let node = node.to_owned();
-        self.list::<Pod>().filter(move |p| p.spec.node_name == node)
+        self.pods_among(self.index.by_node.get(node))
+    }
+
+    /// How many Pods are on a node.
+    pub fn pod_count_on(&self, node: &str) -> usize {
+        self.index.by_node.get(node).map_or(0, OrdSet::len)
     }
 
     /// Pods owned by a ReplicaSet.
     pub fn pods_of(&self, owner: Uid) -> impl Iterator<Item = &Arc<Pod>> {
-        self.list::<Pod>().filter(move |p| p.metadata.controller().is_some_and(|o| o.uid == owner))
+        self.pods_among(self.index.by_owner.get(&owner))
+    }
+
+    /// How many Pods of an owner are on a node, those that are being deleted left out.
+    pub fn siblings_on(&self, owner: Uid, node: &str) -> usize {
+        self.index.siblings.get(&(owner, node.to_owned())).copied().unwrap_or(0)
+    }
+
+    fn pods_among<'a>(&'a self, keys: Option<&'a OrdSet<NamespacedName>>) -> impl Iterator<Item = &'a Arc<Pod>> {
+        keys.into_iter().flat_map(OrdSet::iter).filter_map(|key| self.pods.get(key))
+    }
+}
+
+/// What is looked up by other things than names; made from the objects, so no state of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Index {
+    by_uid: OrdMap<Uid, NamespacedName>,
+    /// Pods by node; those without one under the empty name.
+    by_node: OrdMap<String, OrdSet<NamespacedName>>,
+    /// Pods by the object that controls them.
+    by_owner: OrdMap<Uid, OrdSet<NamespacedName>>,
+    /// Counts by controller and node, without Pods that are being deleted.
+    siblings: OrdMap<(Uid, String), usize>,
+}
+
+impl Index {
+    fn pod(&mut self, old: Option<&Pod>, new: Option<&Pod>) {
+        let owner = |pod: &Pod| pod.metadata.controller().map(|o| o.uid);
+        let place = |pod: Option<&Pod>| pod.map(|p| (p.spec.node_name.clone(), owner(p), p.metadata.is_deleting()));
+        if place(old) == place(new) {
+            return;
+        }
+        if let Some(pod) = old {
+            let key = pod.metadata.key();
+            take(&mut self.by_node, &pod.spec.node_name, &key);
+            if let Some(owner) = owner(pod) {
+                take(&mut self.by_owner, &owner, &key);
+                if !pod.metadata.is_deleting() {
+                    let place = (owner, pod.spec.node_name.clone());
+                    match self.siblings.get(&place).copied() {
+                        Some(n) if n > 1 => self.siblings.insert(place, n - 1),
+                        _ => self.siblings.remove(&place),
+                    };
+                }
+            }
+        }
+        if let Some(pod) = new {
+            let key = pod.metadata.key();
+            if let Some(owner) = owner(pod) {
+                self.by_owner.entry(owner).or_default().insert(key.clone());
+                if !pod.metadata.is_deleting() {
+                    *self.siblings.entry((owner, pod.spec.node_name.clone())).or_default() += 1;
+                }
+            }
+            self.by_node.entry(pod.spec.node_name.clone()).or_default().insert(key);
+        }
+    }
+}
+
+/// Takes a key out of a set among others, and the set when it is empty.
+fn take<K, Q>(sets: &mut OrdMap<K, OrdSet<NamespacedName>>, of: &Q, key: &NamespacedName)
+where
+    K: Ord + Clone + Borrow<Q>,
+    Q: Ord + ?Sized,
+{
+    if let Some(set) = sets.get_mut(of) {
+        set.remove(key);
+        if set.is_empty() {
+            sets.remove(of);
+        }
     }
 }

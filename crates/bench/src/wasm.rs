@@ -1,0 +1,22 @@
+//! For Node, which has the clock.
+
+use crate::works;
+use std::cell::RefCell;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+type Run = Box<dyn FnMut() -> String>;
+
+thread_local!(static PREPARED: RefCell<Option<Run>> = const { RefCell::new(None) });
+
+/// Makes a work ready.
+#[wasm_bindgen]
+pub fn prepare(index: usize) {
+    let run = works().into_iter().nth(index).map(|work| (work.prepare)());
+    PREPARED.with(|p| *p.borrow_mut() = run);
+}
+
+/// Runs it once.
+#[wasm_bindgen]
+pub fn run() -> String {
+    PREPARED.with(|p| p.borrow_mut().as_mut().map(|run| run()).unwrap_or_default())
+}
