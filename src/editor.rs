@@ -3,11 +3,11 @@
 
 use crate::{dom, i18n::t, i18n::tp, lab};
 use js_sys::{Array, Function, JsString, Object, Promise, Reflect};
-use lab_protocol::Diagnostic;
+use lab_protocol::{Diagnostic, Explanation, Fix, Suggestion, TextEdit};
 use leptos::prelude::*;
 use std::sync::Arc;
 use wasm_bindgen::{JsCast, JsValue, prelude::*};
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 use web_sys::{HtmlElement, HtmlTextAreaElement};
 
 /// No API server takes more: etcd's own limit for a request.
@@ -61,6 +61,8 @@ pub struct Editor {
     pub version: RwSignal<u64>,
     /// What is wrong with the text.
     pub diagnostics: RwSignal<Arc<Vec<Diagnostic>>>,
+    /// How some of it can be put right, and of which list of mistakes that is said.
+    fixes: StoredValue<(Arc<Vec<Diagnostic>>, Vec<Fix>)>,
     /// How far the text has been read.
     pub reading: RwSignal<Reading>,
     /// Whether the text differs from the one at the start.
@@ -83,6 +85,7 @@ impl Editor {
             start: StoredValue::new(start),
             version: RwSignal::new(0),
             diagnostics: RwSignal::default(),
+            fixes: StoredValue::default(),
             reading: RwSignal::new(Reading::Behind),
             plain: RwSignal::new(true),
             rest: StoredValue::new_local(None),
@@ -176,8 +179,10 @@ impl Editor {
             self.reading.set(Reading::TooLarge);
             return Arc::default();
         }
-        let found = Arc::new(lab::check(self.text()).await);
+        let (found, fixes) = lab::check(self.text()).await;
+        let found = Arc::new(found);
         if self.version.try_get_untracked() == Some(version) {
+            self.fixes.set_value((found.clone(), fixes));
             self.diagnostics.set(found.clone());
             self.reading.set(Reading::Done);
         }
@@ -199,8 +204,13 @@ impl Editor {
         self.read_now().await;
     }
 
-    fn mark(&self, diagnostics: &[Diagnostic]) {
+    fn mark(&self, diagnostics: &Arc<Vec<Diagnostic>>) {
         let list: Array = diagnostics.iter().take(200).map(to_js).collect();
+        self.fixes.with_value(|(of, fixes)| {
+            for fix in fixes.iter().filter(|f| Arc::ptr_eq(of, diagnostics) && f.diagnostic < list.length()) {
+                let _ = Reflect::set(&list.get(fix.diagnostic), &"fix".into(), &fix_to_js(fix));
+            }
+        });
         self.surface.with_value(|s| drop(s.call("setDiagnostics", &[list.into()])));
     }
 
@@ -271,6 +281,21 @@ impl Editor {
         set("phrases", &phrases());
         set("onChange", &changed);
         set("onApply", &apply);
+        set(
+            "complete",
+            &answering(|text, line, column| async move {
+                lab::complete(text, line, column).await.map_or(JsValue::NULL, |(column, items)| {
+                    let items: Array = items.iter().map(suggestion_to_js).collect();
+                    object(&[("column", column.into()), ("items", items.into())])
+                })
+            }),
+        );
+        set(
+            "explain",
+            &answering(|text, line, column| async move {
+                lab::explain(text, line, column).await.as_ref().map_or(JsValue::NULL, explanation_to_js)
+            }),
+        );
         let create: Function = Reflect::get(module, &"create".into()).ok()?.dyn_into().ok()?;
         create.call2(&JsValue::UNDEFINED, host, &options).ok()
     }
@@ -297,6 +322,9 @@ fn phrases() -> JsValue {
         ("on line", "on-line"),
         ("replaced match on line $", "replaced"),
         ("replaced $ matches", "replaced-all"),
+        ("Completions", "completions"),
+        ("required", "required"),
+        ("no effect here", "idle"),
     ] {
         let _ = Reflect::set(&object, &phrase.into(), &t(&format!("editor-{key}")).into());
     }
@@ -320,13 +348,68 @@ pub fn words(diagnostic: &Diagnostic) -> String {
     }
 }
 
-fn to_js(diagnostic: &Diagnostic) -> JsValue {
+/// A function `(text, line, column) -> Promise` for the editor.
+fn answering<F: Future<Output = JsValue> + 'static>(answer: impl Fn(String, u32, u32) -> F + 'static) -> JsValue {
+    Closure::<dyn Fn(String, u32, u32) -> Promise>::new(move |text, line, column| {
+        let answer = answer(text, line, column);
+        future_to_promise(async move { Ok(answer.await) })
+    })
+    .into_js_value()
+}
+
+fn object(entries: &[(&str, JsValue)]) -> JsValue {
     let object = Object::new();
-    let set = |name: &str, value: JsValue| Reflect::set(&object, &name.into(), &value).is_ok();
-    set("line", diagnostic.line.into());
-    set("column", diagnostic.column.into());
-    set("length", diagnostic.length.into());
-    set("severity", if diagnostic.error { "error" } else { "warning" }.into());
-    set("message", words(diagnostic).into());
+    for (name, value) in entries {
+        let _ = Reflect::set(&object, &(*name).into(), value);
+    }
     object.into()
+}
+
+fn to_js(diagnostic: &Diagnostic) -> JsValue {
+    object(&[
+        ("line", diagnostic.line.into()),
+        ("column", diagnostic.column.into()),
+        ("length", diagnostic.length.into()),
+        ("severity", if diagnostic.error { "error" } else { "warning" }.into()),
+        ("message", words(diagnostic).into()),
+    ])
+}
+
+fn fix_to_js(fix: &Fix) -> JsValue {
+    let edit = |e: &TextEdit| {
+        object(&[
+            ("line", e.line.into()),
+            ("column", e.column.into()),
+            ("length", e.length.into()),
+            ("text", e.text.as_str().into()),
+        ])
+    };
+    let edits: Array = fix.edits.iter().map(edit).collect();
+    object(&[("title", tp(&fix.title).into()), ("edits", edits.into())])
+}
+
+fn suggestion_to_js(s: &Suggestion) -> JsValue {
+    object(&[
+        ("label", s.label.as_str().into()),
+        ("insert", s.insert.as_str().into()),
+        ("field", s.field.into()),
+        ("type", s.type_.as_str().into()),
+        ("description", s.description.as_str().into()),
+        ("required", s.required.into()),
+        ("idle", s.without_effect.into()),
+    ])
+}
+
+fn explanation_to_js(e: &Explanation) -> JsValue {
+    let values: Array = e.values.iter().map(|v| JsValue::from_str(v)).collect();
+    object(&[
+        ("column", e.column.into()),
+        ("length", e.length.into()),
+        ("name", e.name.as_str().into()),
+        ("type", e.type_.as_str().into()),
+        ("description", e.description.as_str().into()),
+        ("values", values.into()),
+        ("required", e.required.into()),
+        ("idle", e.without_effect.into()),
+    ])
 }

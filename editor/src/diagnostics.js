@@ -20,12 +20,22 @@ export function positionOf(doc, line, column) {
   return at.from + offsetInLine(at.text, column);
 }
 
-function locate(doc, { line, column, length, severity, message }) {
+/** A fix as a change of the document, or nothing where the text has gone on. */
+function changesOf(doc, fix) {
+  if (!fix?.edits?.length) return null;
+  const changes = fix.edits.map(({ line, column, length, text }) => {
+    const from = positionOf(doc, line, column);
+    return { from, to: from + offsetInLine(doc.sliceString(from, doc.lineAt(from).to), length + 1), insert: text };
+  });
+  return { title: String(fix.title), changes };
+}
+
+function locate(doc, { line, column, length, severity, message, fix }) {
   const from = positionOf(doc, line, column);
   const at = doc.lineAt(from);
   const rest = doc.sliceString(from, at.to);
   const to = from + (length > 0 ? offsetInLine(rest, length + 1) : rest.trimEnd().length);
-  return { from, to, line: at, severity: severity === "warning" || severity === "info" ? severity : "error", message: clip(String(message ?? "")) };
+  return { from, to, line: at, severity: severity === "warning" || severity === "info" ? severity : "error", message: clip(String(message ?? "")), fix: changesOf(doc, fix) };
 }
 
 const clip = (text) => (text.length > LONGEST ? text.slice(0, LONGEST) + "…" : text);
@@ -38,15 +48,23 @@ class Messages extends WidgetType {
   }
   eq(other) {
     return this.items.length === other.items.length
-      && this.items.every((item, i) => item.message === other.items[i].message && item.severity === other.items[i].severity);
+      && this.items.every((item, i) => item.message === other.items[i].message && item.severity === other.items[i].severity
+        && item.fix?.title === other.items[i].fix?.title);
   }
-  toDOM() {
+  toDOM(view) {
     const box = document.createElement("div");
     box.className = `lab-messages lab-ground-${this.worst}`;
-    for (const { severity, message } of this.items) {
+    for (const { severity, message, fix } of this.items) {
       const row = box.appendChild(document.createElement("div"));
       row.className = `lab-message lab-${severity}`;
       row.textContent = message;
+      if (!fix) continue;
+      const button = row.appendChild(document.createElement("button"));
+      button.type = "button";
+      button.className = "lab-fix";
+      button.textContent = fix.title;
+      // The box may be older than the mistake that it now stands for: it is looked up by its place.
+      button.addEventListener("click", () => repair(view, (item) => item.message === message && item.line.from === view.state.doc.lineAt(view.posAtDOM(box)).from));
     }
     return box;
   }
@@ -64,7 +82,7 @@ const gutterMarks = Object.fromEntries(["error", "warning", "info"].map((severit
   return [severity, marker];
 }));
 
-const nothing = { decorations: Decoration.none, gutter: RangeSet.empty, text: "" };
+const nothing = { decorations: Decoration.none, gutter: RangeSet.empty, text: "", found: [] };
 
 /** Everything that is drawn for the given mistakes. */
 function draw(doc, list) {
@@ -86,6 +104,7 @@ function draw(doc, list) {
     decorations: Decoration.set(ranges, true),
     gutter: gutter.finish(),
     text: found.map((d) => `${d.line.number}: ${d.message}`).join("\n"),
+    found,
   };
 }
 
@@ -98,7 +117,8 @@ const field = StateField.define({
   update(value, tr) {
     for (const effect of tr.effects) if (effect.is(shown)) return effect.value;
     if (!tr.docChanged || value === nothing) return value;
-    return { ...value, decorations: value.decorations.map(tr.changes), gutter: value.gutter.map(tr.changes) };
+    // The fixes were made for the text as it was; the page will say the mistakes again.
+    return { ...value, found: [], decorations: value.decorations.map(tr.changes), gutter: value.gutter.map(tr.changes) };
   },
   provide: (f) => [
     EditorView.decorations.from(f, (value) => value.decorations),
@@ -106,6 +126,21 @@ const field = StateField.define({
     EditorView.contentAttributes.from(f, (value) => (value === nothing ? {} : { "aria-invalid": "true" })),
   ],
 });
+
+/** Puts the first mistake right that is meant. */
+function repair(view, meant) {
+  const item = view.state.field(field).found.find((each) => each.fix && meant(each));
+  if (!item) return false;
+  view.dispatch({ changes: item.fix.changes, userEvent: "input.fix", scrollIntoView: true });
+  view.focus();
+  return true;
+}
+
+/** The mistake at the caret's line, else the next one that can be put right. */
+const repairHere = (view) => {
+  const line = view.state.doc.lineAt(view.state.selection.main.head);
+  return repair(view, (item) => item.line.from === line.from) || repair(view, (item) => item.line.from > line.from) || repair(view, () => true);
+};
 
 /** The next mistake after the caret (or the one before it), round the ends. */
 const jump = (forward) => (view) => {
@@ -123,6 +158,7 @@ const jump = (forward) => (view) => {
 };
 
 export const diagnosticsKeymap = [
+  { key: "Mod-.", run: repairHere },
   { key: "F8", run: jump(true) },
   { key: "Shift-F8", run: jump(false) },
 ];

@@ -8,6 +8,7 @@ import {
   EditorView, crosshairCursor, drawSelection, dropCursor, highlightActiveLineGutter, highlightSpecialChars,
   keymap, lineNumbers, rectangularSelection,
 } from "@codemirror/view";
+import { assist } from "./assist.js";
 import { diagnostics, diagnosticsKeymap, positionOf, showDiagnostics } from "./diagnostics.js";
 import { highlighting } from "./highlight.js";
 import { hostSheet, theme } from "./theme.js";
@@ -38,7 +39,7 @@ const typeOver = EditorView.domEventHandlers({
   },
 });
 
-export function create(parent, { text = "", label = "YAML", dark = false, phrases = {}, onChange, onApply } = {}) {
+export function create(parent, { text = "", label = "YAML", dark = false, phrases = {}, onChange, onApply, complete, explain } = {}) {
   const root = parent.shadowRoot ?? parent.attachShadow({ mode: "open" });
   root.replaceChildren();
   root.adoptedStyleSheets = [hostSheet()];
@@ -59,6 +60,7 @@ export function create(parent, { text = "", label = "YAML", dark = false, phrase
     state: EditorState.create({
       doc: text,
       extensions: [
+        assist({ complete, explain }), // before the other keys: a list takes arrows, Enter and Escape
         keymap.of([
           { key: "Mod-s", run: apply, preventDefault: true },
           { key: "Mod-Enter", run: apply },

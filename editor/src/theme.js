@@ -76,6 +76,32 @@ const rules = {
   },
   ".cm-textfield:focus-visible, .cm-button:focus-visible, [name=close]:focus-visible": { outline: "2px solid var(--accent)", outlineOffset: "1px" },
   ".cm-tooltip": { backgroundColor: "var(--card)", color: "var(--ink)", border: "1px solid var(--line-2)", borderRadius: "var(--r-md, 6px)", boxShadow: "var(--shadow-2)" },
+  ".cm-tooltip.cm-tooltip-autocomplete > ul": {
+    fontFamily: "var(--font-mono)", fontSize: "var(--editor-size, 12.5px)", lineHeight: "1.5", padding: "4px", maxHeight: "min(14em, 45vh)", minWidth: "160px",
+  },
+  ".cm-tooltip.cm-tooltip-autocomplete > ul > li": { padding: "2px 8px", borderRadius: "var(--r-sm, 4px)" },
+  ".cm-tooltip-autocomplete > ul > li[aria-selected]": { backgroundColor: "var(--accent)", color: "var(--accent-ink)" },
+  ".cm-completionMatchedText": { textDecoration: "none", fontWeight: "600" },
+  ".cm-completionDetail": { fontStyle: "normal", color: "var(--ink-3)", marginLeft: "1.5em" },
+  "li[aria-selected] .cm-completionDetail": { color: "var(--accent-ink)" },
+  ".lab-idle .cm-completionLabel": { color: "var(--ink-3)" },
+  ".lab-idle[aria-selected] .cm-completionLabel": { color: "var(--accent-ink)" },
+  ".cm-tooltip.cm-completionInfo": { padding: "0", maxWidth: "min(420px, 80vw)", boxSizing: "border-box" },
+  ".lab-about": {
+    padding: "8px 12px", fontFamily: "var(--font-ui)", fontSize: "12px", lineHeight: "17px", maxWidth: "min(460px, 86vw)", maxHeight: "min(260px, 50vh)",
+    overflow: "auto", overflowWrap: "anywhere", boxSizing: "border-box", whiteSpace: "normal",
+  },
+  ".lab-about p": { margin: "4px 0 0" },
+  ".lab-about-head": { fontFamily: "var(--font-mono)" },
+  ".lab-about-values": { fontFamily: "var(--font-mono)", color: "var(--c-num)", marginTop: "4px" },
+  ".lab-tag": { border: "1px solid var(--line-2)", borderRadius: "var(--r-sm, 4px)", padding: "0 5px", color: "var(--ink-2)", fontFamily: "var(--font-ui)" },
+  ".lab-tag-idle": { color: "var(--warn)", borderColor: "currentColor" },
+  ".lab-fix": {
+    margin: "2px 0 0 10px", padding: "1px 8px", font: "inherit", color: "var(--ink)", backgroundColor: "var(--card)",
+    border: "1px solid var(--line-2)", borderRadius: "var(--r-sm, 4px)", cursor: "pointer",
+  },
+  ".lab-fix:hover": { backgroundColor: "var(--sunk)" },
+  ".lab-fix:focus-visible": { outline: "2px solid var(--accent)", outlineOffset: "1px" },
 };
 for (const [severity, [ink, ground]] of Object.entries(severities)) {
   rules[`.lab-underline.lab-${severity}`] = { textDecorationColor: ink };
@@ -92,7 +118,7 @@ let sheet;
 export function hostSheet() {
   if (!sheet) {
     sheet = new CSSStyleSheet();
-    sheet.replaceSync(":host { display: block; min-height: 0; contain: content; }");
+    sheet.replaceSync(":host { display: block; min-height: 0; contain: style; }");
   }
   return sheet;
 }

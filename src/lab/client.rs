@@ -6,7 +6,7 @@ use super::run::{PATIENCE, Run, Writers};
 use super::worker::EngineWorker;
 use super::{EngineStatus, Notice, OpenOptions, Opened};
 use lab_base::Time;
-use lab_protocol::{ClusterId, Command, Diagnostic, LessonView, Phrase, Reply, Request};
+use lab_protocol::{ClusterId, Command, Diagnostic, Fix, LessonView, Phrase, Reply, Request};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -173,6 +173,8 @@ impl Client {
                 }
             }
             Reply::Checked { ticket, .. }
+            | Reply::Completed { ticket, .. }
+            | Reply::Explained { ticket, .. }
             | Reply::Lesson { ticket, .. }
             | Reply::LessonFailed { ticket, .. }
             | Reply::Rules { ticket, .. }
@@ -304,7 +306,13 @@ impl<T> Future for Answer<T> {
     }
 }
 
-fn request<T: 'static>(
+/// Tells the engine something that has no answer.
+pub fn tell(request: &Request) {
+    with(|c| c.send(request));
+}
+
+/// Asks the engine something.
+pub fn request<T: 'static>(
     make: impl FnOnce(u32) -> Request,
     read: impl FnOnce(Option<Reply>) -> T + 'static,
 ) -> impl Future<Output = T> {
@@ -328,12 +336,12 @@ fn request<T: 'static>(
 }
 
 /// Reads YAML as `apply` would, and does nothing. Empty also when the engine can't say.
-pub async fn check(yaml: String) -> Vec<Diagnostic> {
+pub async fn check(yaml: String) -> (Vec<Diagnostic>, Vec<Fix>) {
     request(
         |ticket| Request::Check { ticket, yaml },
         |reply| match reply {
-            Some(Reply::Checked { diagnostics, .. }) => diagnostics,
-            _ => Vec::new(),
+            Some(Reply::Checked { diagnostics, fixes, .. }) => (diagnostics, fixes),
+            _ => Default::default(),
         },
     )
     .await

@@ -5,6 +5,7 @@
 
 mod client;
 pub mod clock;
+mod help;
 mod hooks;
 mod pump;
 mod run;
@@ -13,6 +14,7 @@ pub mod store;
 mod worker;
 
 pub use client::{check, read_lesson};
+pub use help::{complete, explain};
 pub use hooks::count;
 pub use pump::{add_drawer, redraw, with_run};
 pub use run::Run as RunView;

@@ -2,9 +2,10 @@
 //! driven by the page's worker, by tests and by Node.
 #![forbid(unsafe_code)]
 
+mod help;
 mod running;
 
-use kube_api::manifest;
+use kube_api::assist::Reference;
 use lab_protocol::{ClusterId, Diagnostic, Reply, Request};
 use running::Running;
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub struct Engine {
     clusters: BTreeMap<ClusterId, Running>,
+    /// What fields mean, once the page has told.
+    reference: Reference,
 }
 
 /// Version of the engine, as recordings name it.
@@ -64,9 +67,16 @@ impl Engine {
                 let done = running.execute(cluster, at, command, seen);
                 vec![done, running.key_frame(cluster, epoch)]
             }),
-            Request::Check { ticket, yaml } => {
-                let diagnostics = manifest::parse(&yaml).diagnostics.iter().map(cluster::diagnostic).collect();
-                vec![Reply::Checked { ticket, diagnostics }]
+            Request::Check { ticket, yaml } => vec![help::check(ticket, &yaml)],
+            Request::Reference { text } => {
+                self.reference = Reference::read(text);
+                Vec::new()
+            }
+            Request::Complete { ticket, yaml, line, column } => {
+                vec![help::complete(ticket, &yaml, line, column, &self.reference)]
+            }
+            Request::Explain { ticket, yaml, line, column } => {
+                vec![help::explain(ticket, &yaml, line, column, &self.reference)]
             }
             Request::ReadLesson { ticket, language, files } => {
                 let files: BTreeMap<String, String> = files.into_iter().collect();

@@ -4,12 +4,14 @@
 //! language catalogues and its arguments. Every message is one version byte and then postcard.
 #![forbid(unsafe_code)]
 
+mod assist;
 mod command;
 mod frame;
 mod lesson;
 mod message;
 mod view;
 
+pub use assist::*;
 pub use command::*;
 pub use frame::*;
 pub use lesson::*;
@@ -20,7 +22,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
 
 /// Version of the encoding; page and engine of one build always agree, a cached old worker may not.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// Why bytes could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Messages between the page and the engine's worker.
 
-use crate::{Command, Frame, LessonView, Phrase, Recorded};
+use crate::{Command, Explanation, Fix, Frame, LessonView, Phrase, Recorded, Suggestion};
 use lab_base::{Span, Time};
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,33 @@ pub enum Request {
         ticket: u32,
         /// The text.
         yaml: String,
+    },
+    /// What fields mean (files of `public/reference/`, one after the other), for the answers to come. No answer.
+    Reference {
+        /// The files.
+        text: String,
+    },
+    /// What can be written at a place. Answer: `Completed`.
+    Complete {
+        /// Comes back in the answer.
+        ticket: u32,
+        /// The text.
+        yaml: String,
+        /// Line of the caret, from 1.
+        line: u32,
+        /// Column of the caret, from 1, in Unicode characters.
+        column: u32,
+    },
+    /// What the word at a place means. Answer: `Explained`.
+    Explain {
+        /// Comes back in the answer.
+        ticket: u32,
+        /// The text.
+        yaml: String,
+        /// Line, from 1.
+        line: u32,
+        /// Column, from 1, in Unicode characters.
+        column: u32,
     },
     /// Reads a lesson's files. Answer: `Lesson` or `LessonFailed`.
     ReadLesson {
@@ -163,6 +190,28 @@ pub enum Reply {
         ticket: u32,
         /// Mistakes and warnings.
         diagnostics: Vec<Diagnostic>,
+        /// How some of them can be put right.
+        fixes: Vec<Fix>,
+    },
+    /// What can be written at a place, the likeliest first.
+    Completed {
+        /// As asked.
+        ticket: u32,
+        /// Column at which the word begins that is replaced; it goes to the caret.
+        column: u32,
+        /// What can be written.
+        suggestions: Vec<Suggestion>,
+        /// Whether the engine has been given a reference.
+        reference: bool,
+    },
+    /// What a word means, if it means anything.
+    Explained {
+        /// As asked.
+        ticket: u32,
+        /// The word and its meaning.
+        explanation: Option<Explanation>,
+        /// Whether the engine has been given a reference.
+        reference: bool,
     },
     /// A lesson.
     Lesson {
