@@ -46,6 +46,11 @@ impl Cluster {
         Applied { results: vec![uid.0.to_string()], changed: true, ..Applied::default() }
     }
 
+    /// Whether a Pod's cable is pulled.
+    pub fn pod_is_cut(&self, pod: Uid) -> bool {
+        self.sandboxes.get(&pod).is_some_and(|s| s.cut)
+    }
+
     /// A client whose request has ended goes, if it came for that one request.
     pub(crate) fn visitor_leaves(&mut self, client: u64) {
         if let Some(at) = self.visitors.iter().position(|v| *v == Uid(client)) {

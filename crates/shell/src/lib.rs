@@ -162,6 +162,7 @@ fn run(world: &mut World<'_>, words: &[String]) -> Step {
     let Some((name, rest)) = words.split_first() else { return Step::Done(0) };
     match name.as_str() {
         "kubectl" | "k" => kubectl::run(world, rest),
+        "node" | "ssh" => tools::on_node(world, name, rest),
         "clear" | "true" | ":" => Step::Done(0),
         _ => {
             world.complain(&format!("bash: {name}: command not found"));
