@@ -2,10 +2,10 @@
 
 use crate::Work;
 use datapath::{Entry, Flow, Kernel, KernelConfig, L4};
-use kube_api::{IpFamily, NamespacedName, Object, manifest};
-use kube_proxy::{NodeContext, Proxier, Rules, Settings};
+use kube_api::manifest::{self, Content};
+use kube_api::{Endpoint, EndpointSlice, IpFamily, NamespacedName, Object, Service};
+use kube_proxy::{Proxier, Rules, Settings};
 use lab_base::{Span, Time};
-use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub fn works() -> Vec<Work> {
             name: "those rules as text",
             size: "10,000 Services x 10 endpoints",
             count: 1,
-            budget: Some((150.0 - 100.0, 400.0 - 300.0)),
+            budget: Some((50.0, 100.0)),
             prepare: || {
                 let rules = proxier(&objects(10_000, 10)).sync_rules();
                 Box::new(move || format!("{} bytes", rules.text().len()))
@@ -107,46 +107,66 @@ fn port(to: SocketAddr) -> u64 {
     }
 }
 
+/// Of these, all others are copies.
+const TEMPLATES: &str = "\
+apiVersion: v1
+kind: Node
+metadata: {name: node-a}
+status: {addresses: [{type: InternalIP, address: 192.168.10.11}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: s}
+spec: {clusterIP: 10.96.0.9, clusterIPs: [10.96.0.9], selector: {app: s}, ports: [{port: 80, targetPort: 8080, protocol: TCP}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: s-1, labels: {kubernetes.io/service-name: s}}
+addressType: IPv4
+ports: [{name: '', port: 8080, protocol: TCP}]
+endpoints: [{addresses: [10.244.0.1], conditions: {ready: true}, nodeName: node-b}]
+";
+
 /// Services `s0` ... with a slice each; addresses of all endpoints differ.
 fn objects(services: u32, endpoints: u32) -> Vec<Object> {
     objects_with(services, endpoints, 0)
 }
 
-/// The same, with the first endpoint's address in another network of /14.
-fn objects_with(services: u32, endpoints: u32, moved: u8) -> Vec<Object> {
-    let mut yaml = String::from(
-        "apiVersion: v1\nkind: Node\nmetadata: {name: node-a}\nstatus: {addresses: [{type: InternalIP, address: 192.168.10.11}]}\n",
-    );
-    for s in 0..services {
-        let ip = Ipv4Addr::from(0x0a60_0100 + s);
-        let _ = write!(
-            yaml,
-            "---\napiVersion: v1\nkind: Service\nmetadata: {{name: s{s}, namespace: default}}\n\
-             spec: {{clusterIP: {ip}, clusterIPs: [{ip}], selector: {{app: s{s}}}, ports: [{{port: 80, targetPort: 8080, protocol: TCP}}]}}\n\
-             ---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
-             metadata: {{name: s{s}-1, namespace: default, labels: {{kubernetes.io/service-name: s{s}}}}}\n\
-             addressType: IPv4\nports: [{{name: '', port: 8080, protocol: TCP}}]\nendpoints:\n"
-        );
-        for e in 0..endpoints {
-            let network = if e == 0 { moved } else { 0 };
-            let n = s * endpoints + e;
-            let _ = writeln!(
-                yaml,
-                "- {{addresses: [10.{}.{}.{}], conditions: {{ready: true}}, nodeName: node-b}}",
-                244 + u32::from(network) * 4 + (n >> 16),
-                n >> 8 & 255,
-                n & 255
-            );
-        }
-    }
-    let content = |document: manifest::Document| match document.content {
-        manifest::Content::Object(object) => Some(*object),
-        _ => None,
+/// The same, with the first endpoint of each Service `moved` networks (/14) further.
+fn objects_with(services: u32, endpoints: u32, moved: u32) -> Vec<Object> {
+    let template = |object: manifest::Manifest| match object.content {
+        Content::Object(object) => Some(object),
+        Content::Lab { .. } => None,
     };
-    manifest::read(&yaml).documents.into_iter().filter_map(content).collect()
+    let templates: Vec<Object> = manifest::parse(TEMPLATES).manifests.into_iter().filter_map(template).collect();
+    let [Object::Node(node), Object::Service(service), Object::EndpointSlice(slice)] = &templates[..] else {
+        panic!("three templates");
+    };
+    let mut all = vec![Object::Node(node.clone())];
+    for s in 0..services {
+        let mut service = Service::clone(service);
+        service.metadata.name = format!("s{s}");
+        let ip = Ipv4Addr::from(0x0a60_0100 + s).to_string();
+        service.spec.cluster_ips = vec![ip.clone()];
+        service.spec.cluster_ip = ip;
+        all.push(Object::Service(Arc::new(service)));
+        let mut slice = EndpointSlice::clone(slice);
+        slice.metadata.name = format!("s{s}-1");
+        slice.metadata.labels.insert("kubernetes.io/service-name".into(), format!("s{s}"));
+        let endpoint = slice.endpoints.remove(0);
+        slice.endpoints = (0..endpoints)
+            .map(|e| {
+                let network = if e == 0 { moved << 18 } else { 0 };
+                let ip = Ipv4Addr::from(0x0af4_0000 + network + s * endpoints + e);
+                Endpoint { addresses: vec![ip.to_string()], ..endpoint.clone() }
+            })
+            .collect();
+        all.push(Object::EndpointSlice(Arc::new(slice)));
+    }
+    all
 }
 
-fn slices(objects: &[Object]) -> Vec<(NamespacedName, Arc<kube_api::EndpointSlice>)> {
+fn slices(objects: &[Object]) -> Vec<(NamespacedName, Arc<EndpointSlice>)> {
     let slice = |object: &Object| match object {
         Object::EndpointSlice(slice) => Some((slice.metadata.key(), slice.clone())),
         _ => None,
@@ -155,7 +175,7 @@ fn slices(objects: &[Object]) -> Vec<(NamespacedName, Arc<kube_api::EndpointSlic
 }
 
 fn proxier(objects: &[Object]) -> Proxier {
-    kube_proxy::proxier_of(objects, "node-a", Arc::new(Settings::default()), IpFamily::IPv4).expect("the node is there")
+    kube_proxy::proxier_of(objects, "node-a", Arc::new(Settings::default()), IpFamily::V4).expect("the node is there")
 }
 
 fn rule_count(rules: &Rules) -> usize {

@@ -20,3 +20,9 @@ pub fn prepare(index: usize) {
 pub fn run() -> String {
     PREPARED.with(|p| p.borrow_mut().as_mut().map(|run| run()).unwrap_or_default())
 }
+
+/// The memory that there is now, in bytes; wasm's never shrinks.
+#[wasm_bindgen]
+pub fn memory() -> f64 {
+    core::arch::wasm32::memory_size::<0>() as f64 * 65_536.0
+}
