@@ -5,7 +5,6 @@
 use crate::{Flow, L4, Nat};
 use lab_base::{OrdMap, OrdSet, Span, Time};
 use serde::Serialize;
-use std::net::SocketAddr;
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -75,8 +74,8 @@ pub struct Entry {
     queued: Time,
 }
 
-/// Source and destination of replies: (protocol, who answers, whom).
-type ReplyTuple = (L4, SocketAddr, SocketAddr);
+/// Source and destination of replies: who answers, whom.
+type ReplyTuple = Flow;
 
 /// The table of connections.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -94,7 +93,7 @@ fn is_false(value: &bool) -> bool {
 }
 
 fn reply_of(proto: L4, nat: Nat) -> ReplyTuple {
-    (proto, nat.dst, nat.src)
+    Flow { proto, src: nat.dst, dst: nat.src }
 }
 
 impl Conntrack {

@@ -5,18 +5,26 @@ use lab_base::OrdMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What a rule asks for; `None`: anything.
+/// What a rule asks for, in numbers that are quickly compared: every packet looks up a few of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
-    chain: u16,
-    port: Option<u16>,
-    proto: Option<L4>,
-    dst: Option<IpAddr>,
+    /// Chain, shape, family, protocol and port; nothing where anything will do.
+    head: u64,
+    dst: u128,
 }
 
 impl Key {
-    fn shape(self) -> usize {
-        usize::from(self.port.is_some()) | usize::from(self.proto.is_some()) << 1 | usize::from(self.dst.is_some()) << 2
+    fn new(chain: u16, proto: Option<L4>, dst: Option<IpAddr>, port: Option<u16>) -> (Key, usize) {
+        let shape = usize::from(port.is_some()) | usize::from(proto.is_some()) << 1 | usize::from(dst.is_some()) << 2;
+        let (family, dst) = match dst {
+            None => (0, 0),
+            Some(IpAddr::V4(ip)) => (0, u128::from(u32::from(ip))),
+            Some(IpAddr::V6(ip)) => (1, u128::from(ip)),
+        };
+        let proto = proto.map_or(0, |p| p as u64);
+        let head =
+            u64::from(chain) << 32 | (shape as u64) << 24 | family << 20 | proto << 16 | u64::from(port.unwrap_or(0));
+        (Key { head, dst }, shape)
     }
 }
 
@@ -32,21 +40,22 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    fn keys(segment: &Segment) -> impl Iterator<Item = (Key, u32)> + '_ {
+    /// Chain, key with its shape, and row of each rule in a shared chain.
+    fn keys(segment: &Segment) -> impl Iterator<Item = (u16, (Key, usize), u32)> + '_ {
         segment.shared().iter().flat_map(move |(chain, rows)| {
             rows.iter().filter_map(move |row| {
                 let (proto, dst, port) = segment.rule(*row)?.selector();
-                Some((Key { chain: *chain, port, proto, dst }, *row))
+                Some((*chain, Key::new(*chain, proto, dst, port), *row))
             })
         })
     }
     pub(crate) fn add(&mut self, slot: u32, segment: &Segment) {
-        for (key, row) in Self::keys(segment) {
-            let chain = usize::from(key.chain);
+        for (chain, (key, shape), row) in Self::keys(segment) {
+            let chain = usize::from(chain);
             if self.shapes.len() <= chain {
                 self.shapes.resize(chain + 1, [0; 8]);
             }
-            self.shapes[chain][key.shape()] += 1;
+            self.shapes[chain][shape] += 1;
             let list = match self.rules.get(&key) {
                 Some(list) => list.iter().copied().chain([(slot, row)]).collect(),
                 None => Arc::from([(slot, row)]),
@@ -55,8 +64,8 @@ impl Index {
         }
     }
     pub(crate) fn remove(&mut self, slot: u32, segment: &Segment) {
-        for (key, row) in Self::keys(segment) {
-            self.shapes[usize::from(key.chain)][key.shape()] -= 1;
+        for (chain, (key, shape), row) in Self::keys(segment) {
+            self.shapes[usize::from(chain)][shape] -= 1;
             let left: Arc<[At]> = self
                 .rules
                 .get(&key)
@@ -79,12 +88,12 @@ impl Index {
             if *count == 0 {
                 continue;
             }
-            let key = Key {
+            let (key, _) = Key::new(
                 chain,
-                port: (shape & 1 != 0).then(|| flow.dst.port()),
-                proto: (shape & 2 != 0).then_some(flow.proto),
-                dst: (shape & 4 != 0).then(|| flow.dst.ip()),
-            };
+                (shape & 2 != 0).then_some(flow.proto),
+                (shape & 4 != 0).then(|| flow.dst.ip()),
+                (shape & 1 != 0).then(|| flow.dst.port()),
+            );
             if let Some(list) = self.rules.get(&key) {
                 out.extend(list.iter());
             }

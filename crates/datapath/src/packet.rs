@@ -1,8 +1,9 @@
 //! What travels: connections, where they enter a node and what becomes of them.
 
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 
 /// Transport protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,8 +33,8 @@ impl fmt::Display for L4 {
     }
 }
 
-/// A connection as the client sees it: conntrack's original tuple.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// A connection as the client sees it: conntrack's original tuple. Ordered by its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Flow {
     /// Transport.
     pub proto: L4,
@@ -41,6 +42,30 @@ pub struct Flow {
     pub src: SocketAddr,
     /// What it connects to.
     pub dst: SocketAddr,
+}
+
+impl Flow {
+    /// An IPv4 flow in one number, in the order of its fields: every packet looks its flow up in maps.
+    fn packed(&self) -> Option<u128> {
+        let (SocketAddr::V4(src), SocketAddr::V4(dst)) = (self.src, self.dst) else { return None };
+        let end = |a: SocketAddrV4| u128::from(u32::from(*a.ip())) << 16 | u128::from(a.port());
+        Some((self.proto as u128) << 96 | end(src) << 48 | end(dst))
+    }
+}
+
+impl Ord for Flow {
+    fn cmp(&self, other: &Flow) -> Ordering {
+        match (self.packed(), other.packed()) {
+            (Some(a), Some(b)) => a.cmp(&b),
+            _ => (self.proto, self.src, self.dst).cmp(&(other.proto, other.src, other.dst)),
+        }
+    }
+}
+
+impl PartialOrd for Flow {
+    fn partial_cmp(&self, other: &Flow) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// How a packet comes to a node's network stack.
@@ -84,4 +109,27 @@ pub struct Nat {
     pub src: SocketAddr,
     /// Destination: as in the flow, or the endpoint.
     pub dst: SocketAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flows_are_ordered_by_their_fields() {
+        let ends = ["1.2.3.4:5", "1.2.3.4:6", "9.0.0.1:1", "255.255.255.255:65535", "[::1]:80", "[::2]:1", "0.0.0.0:0"];
+        let ends: Vec<SocketAddr> = ends.iter().map(|e| e.parse().expect("an address")).collect();
+        let protos = [L4::Tcp, L4::Udp, L4::Sctp];
+        let mut all = Vec::new();
+        for proto in protos {
+            for src in &ends {
+                all.extend(ends.iter().map(|dst| Flow { proto, src: *src, dst: *dst }));
+            }
+        }
+        for a in &all {
+            for b in &all {
+                assert_eq!(a.cmp(b), (a.proto, a.src, a.dst).cmp(&(b.proto, b.src, b.dst)), "{a:?} {b:?}");
+            }
+        }
+    }
 }

@@ -41,6 +41,7 @@ impl Kernel {
             walked: 0,
             ended_at: None,
             changes: Vec::new(),
+            found: Vec::new(),
         }
     }
 

@@ -116,6 +116,8 @@ pub(crate) struct Walk<'a> {
     /// The last step that ended a table.
     pub(crate) ended_at: Option<usize>,
     pub(crate) changes: Vec<Change>,
+    /// For the index to put into what it finds.
+    pub(crate) found: Vec<(u32, u32)>,
 }
 
 /// Whether an address is one of the node's own; all of 127.0.0.0/8 is.
@@ -195,25 +197,34 @@ impl Walk<'_> {
         if total == 0 {
             return Step::Next;
         }
-        let mut found = Vec::new();
+        // The same list serves again and again; jumps from here go on with a list of their own.
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
         rules.index().candidates(chain, &packet.flow, &mut found);
         let position = |(slot, row): (u32, u32)| {
             let inside = rules.slot(slot).map_or(0, |s| s.shared_rows(chain).partition_point(|r| *r < row));
             ranks.before(chain, slot) + inside as u32
         };
-        found.sort_by_cached_key(|at| position(*at));
+        if found.len() > 1 {
+            found.sort_by_cached_key(|at| position(*at));
+        }
         // Rules of the chain before this position are counted already.
-        let mut counted = 0;
-        for (slot, row) in found {
-            let Some(segment) = rules.slot(slot) else { continue };
-            let Some(rule) = segment.rule(row) else { continue };
-            let here = position((slot, row));
+        let (mut counted, mut ended) = (0, Step::Next);
+        for at in &found {
+            let Some(segment) = rules.slot(at.0) else { continue };
+            let Some(rule) = segment.rule(at.1) else { continue };
+            let here = position(*at);
             self.walked += here - counted;
             counted = here + 1;
             let step = self.rule(hook, Some(segment), ChainRef::Shared(chain), *number + here + 1, rule, packet, depth);
             if !matches!(step, Step::Next) {
-                return step;
+                ended = step;
+                break;
             }
+        }
+        self.found = found;
+        if !matches!(ended, Step::Next) {
+            return ended;
         }
         self.walked += total - counted;
         *number += total;

@@ -220,14 +220,11 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
         }
     }
 
-    /// The value of a key, to change.
+    /// The value of a key, to change. The way to it is no longer shared, even if it isn't there.
     pub fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
     {
-        if !self.contains_key(key) {
-            return None; // nothing is copied for nothing
-        }
         let mut node = &mut self.root;
         loop {
             match Arc::make_mut(node) {
