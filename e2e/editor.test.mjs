@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { policyTag } from "../tools/policy.mjs";
 import { axe, browserTest, screenshot } from "./harness.mjs";
+import { running, typeYaml, words } from "./learner.mjs";
 
 async function openEditor(open, options) {
   const page = await open("fixtures/editor.html", options);
@@ -110,6 +111,114 @@ browserTest("the search panel works under the policy, in the reader's language",
   assert.equal(await field.count(), 0);
 });
 
+const popup = (page) => page.getByRole("listbox", { name: "Completions" });
+const setText = (page, now) => page.evaluate((next) => window.editor.setText(window.handle, next), now);
+const atEnd = async (page, now) => {
+  await setText(page, now);
+  await content(page).focus();
+  await page.keyboard.press("Control+End");
+};
+
+browserTest("what can stand here comes by Ctrl+Space, is chosen by arrows and Enter, and goes by Escape", async ({ open }) => {
+  const page = await openEditor(open);
+  await atEnd(page, "kind: Service\nspec:\n  ");
+  await page.keyboard.press("Control+Space");
+  const option = (name) => popup(page).getByRole("option", { name });
+  await option(/^selector/).waitFor();
+  assert.deepEqual(await page.evaluate(() => window.asked.at(-1)), [3, 3]);
+  assert.equal(await popup(page).getByRole("option").count(), 3);
+  assert.equal(await option(/^selector/).getAttribute("aria-selected"), "true");
+  await page.getByText("Route service traffic to pods.").waitFor();
+  await axe(page);
+  await screenshot(page, "editor-completion");
+  await page.keyboard.press("Escape");
+  await popup(page).waitFor({ state: "detached" });
+  assert.equal(await text(page), "kind: Service\nspec:\n  ");
+
+  await page.keyboard.press("Control+Space");
+  await option(/^type/).waitFor();
+  await page.waitForTimeout(100); // a list that has just come takes no key yet
+  await page.keyboard.press("ArrowDown");
+  assert.equal(await option(/^type/).getAttribute("aria-selected"), "true");
+  await page.keyboard.press("Enter");
+  // The field is written with its colon, and its values are offered at once.
+  await option(/^ClusterIP/).waitFor();
+  assert.equal(await text(page), "kind: Service\nspec:\n  type: ");
+  await page.keyboard.type("Node");
+  await option(/^ClusterIP/).waitFor({ state: "detached" });
+  await page.waitForTimeout(100);
+  await page.keyboard.press("Enter");
+  assert.equal(await text(page), "kind: Service\nspec:\n  type: NodePort");
+  await page.keyboard.press("Control+z");
+  assert.equal(await text(page), "kind: Service\nspec:\n  type: Node");
+  assert.ok(await page.evaluate(() => window.changes.length) > 0, "the page is told");
+});
+
+browserTest("the list comes while one types, and is not in the way of Enter when the word is whole", async ({ open }) => {
+  const page = await openEditor(open);
+  await atEnd(page, "kind: Service\nspec:\n");
+  await page.keyboard.type("  lo");
+  const idle = popup(page).getByRole("option", { name: /^loadBalancerIP/ });
+  await idle.waitFor();
+  await page.getByText("no effect here").waitFor();
+  await page.keyboard.press("Escape");
+  await atEnd(page, "kind: Service\nspec:\n  type: ");
+  await page.keyboard.type("NodePort", { delay: 30 });
+  await popup(page).waitFor({ state: "detached" });
+  await page.keyboard.press("Enter");
+  assert.match(await text(page), /type: NodePort\n/);
+  // Where nothing is known, nothing comes.
+  await page.keyboard.type("xyz: ");
+  await page.waitForTimeout(300);
+  assert.equal(await popup(page).count(), 0);
+});
+
+browserTest("what a word means is shown under the pointer, and by Ctrl+Shift+Space at the caret", async ({ open }) => {
+  const page = await openEditor(open);
+  const about = page.getByText("Number or name of the port.");
+  await page.locator("#editor .lab-key", { hasText: "targetPort" }).hover();
+  await about.first().waitFor();
+  await axe(page);
+  await screenshot(page, "editor-hover");
+  await page.mouse.move(5, 5);
+  await about.first().waitFor({ state: "detached" });
+  await page.evaluate(() => window.editor.gotoLine(window.handle, 12, 7));
+  await page.keyboard.press("Control+Shift+Space");
+  await page.locator("#editor .lab-about").waitFor();
+  assert.match(await page.locator("#editor [role=status]", { hasText: "targetPort" }).textContent(), /IntOrString.*Number or name/);
+  await page.keyboard.press("Escape");
+  await page.locator("#editor .lab-about").waitFor({ state: "detached" });
+});
+
+browserTest("a mistake with one remedy is put right by its button or by Ctrl+.", async ({ open }) => {
+  const page = await openEditor(open);
+  const fix = { title: "Write 8080", edits: [{ line: 12, column: 17, length: 5, text: "8080" }] };
+  await diagnose(page, { ...wrongPort, fix });
+  const button = page.getByRole("button", { name: "Write 8080" });
+  await button.waitFor();
+  await axe(page);
+  await screenshot(page, "editor-fix");
+  await button.click();
+  assert.match(await text(page), /targetPort: 8080\n/);
+  assert.equal(await page.evaluate(() => window.changes.length), 1, "the page is told");
+  await page.keyboard.press("Control+z");
+  assert.match(await text(page), /targetPort: 80800/);
+  // By keyboard; several edits, from the end to the beginning, as one step.
+  const edits = [{ line: 11, column: 11, length: 2, text: "81" }, { line: 10, column: 5, length: 0, text: "# 端口\n    " }];
+  await diagnose(page, { ...wrongPort, line: 11, fix: { title: "Two at once", edits } });
+  await page.evaluate(() => window.editor.gotoLine(window.handle, 1, 1));
+  await page.keyboard.press("Control+.");
+  assert.match(await text(page), /\n  - # 端口\n    name: http # the only one\n    port: 81\n/);
+  // The text has gone on: what was said of it can't be put right any more.
+  await page.keyboard.press("Control+z");
+  await diagnose(page, { ...wrongPort, fix });
+  await page.evaluate(() => window.editor.gotoLine(window.handle, 1, 1));
+  await page.keyboard.type("# ");
+  const now = await text(page);
+  await page.keyboard.press("Control+.");
+  assert.equal(await text(page), now);
+});
+
 browserTest("a paste of 5 MB doesn't hang, and its thousand mistakes neither", async ({ open }) => {
   const page = await openEditor(open);
   await content(page).focus();
@@ -159,6 +268,58 @@ browserTest("an editor can be taken down and mounted again", async ({ open }) =>
   assert.equal(await page.locator("#editor .cm-content").count(), 1);
   assert.equal(await content(page).getAttribute("aria-label"), "again");
 });
+
+// From here on with the engine, in the playground.
+for (const lang of ["en", "zh"]) {
+  browserTest(`the engine tells what can stand and what it means, ${lang}`, async ({ open }) => {
+    const page = await open("playground/", { lang });
+    const t = words(lang);
+    await running(page, lang);
+    await page.locator(".editor-cm .cm-content").waitFor();
+    await typeYaml(page, lang, "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\nspec:\n  ty");
+    await page.keyboard.press("Control+Space");
+    const options = page.getByRole("listbox", { name: t("editor-completions") }).getByRole("option");
+    await options.filter({ hasText: /^type/ }).waitFor();
+    await page.getByText("type determines how the Service is exposed.").waitFor();
+    await page.waitForTimeout(100);
+    await page.keyboard.press("Enter");
+    await options.filter({ hasText: "LoadBalancer" }).waitFor();
+    assert.deepEqual(await options.allTextContents(), ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]);
+    await screenshot(page, `playground-completion-${lang}`);
+    await page.waitForTimeout(100);
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Control+Shift+Space");
+    await page.locator(".lab-about", { hasText: /type.*string.*ClusterIP.*allocates a cluster-internal IP address/s }).waitFor();
+    await axe(page, { selector: ".editor" });
+    await page.keyboard.press("Escape");
+    // Kinds of our own are told in the page's language.
+    await typeYaml(page, lang, "apiVersion: lab/v1\nkind: Client\nspec:\n  ra");
+    await page.keyboard.press("Control+Space");
+    await page.getByText(lang === "en" ? "Requests a second, 0 to 2000." : "每秒请求数").waitFor();
+    await page.keyboard.press("Escape");
+  });
+
+  browserTest(`what is nearly right is put right in one step, ${lang}`, async ({ open }) => {
+    const page = await open("playground/", { lang });
+    const t = words(lang);
+    await running(page, lang);
+    await page.locator(".editor-cm .cm-content").waitFor();
+    const written = () => page.locator(".editor-cm .cm-content .cm-line").allTextContents();
+    await typeYaml(page, lang, "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  type: nodeport\n  ports:\n  - port: \"80\"\n  - port: 443\n    targetport: 8443\n");
+    const press = async (key, args = {}) => {
+      const name = Object.entries(args).reduce((text, [from, to]) => text.replace(`{${from}}`, to), t(key));
+      await page.getByRole("button", { name, exact: true }).first().click();
+    };
+    await press("fix-unquote", { word: "80" });
+    await press("fix-write", { word: "targetPort" });
+    await press("fix-write", { word: "NodePort" });
+    await press("fix-name-ports");
+    const want = ["  type: NodePort", "  - name: http", "    port: 80", "  - name: https", "    port: 443", "    targetPort: 8443"];
+    for (const line of want) assert.ok((await written()).includes(line), `${line} in ${await written()}`);
+    await page.locator(".editor-cm .lab-message").first().waitFor({ state: "detached" });
+  });
+}
 
 test("the page of these tests has the site's own policy", () => {
   assert.ok(readFileSync(new URL("fixtures/editor.html", import.meta.url), "utf8").includes(policyTag()));

@@ -1,8 +1,8 @@
 // Help while one writes: what can stand at the caret, and what a word means. The page knows the answers.
 import { autocompletion, closeCompletion, completionKeymap, startCompletion } from "@codemirror/autocomplete";
 import { StateEffect, StateField } from "@codemirror/state";
-import { EditorView, ViewPlugin, hoverTooltip, keymap, showTooltip, tooltips } from "@codemirror/view";
-import { positionOf } from "./diagnostics.js";
+import { EditorView, hoverTooltip, keymap, showTooltip, tooltips } from "@codemirror/view";
+import { positionOf, say } from "./diagnostics.js";
 
 /** Over this many characters nothing is asked while typing: the whole text goes with each question. */
 const QUIET_OVER = 300_000;
@@ -56,7 +56,7 @@ const source = (ask) => async (context) => {
       detail: item.type,
       type: item.idle ? "idle" : item.field ? "field" : "value",
       boost: Math.max(-99, 60 - i),
-      info: item.description || item.idle || item.required ? () => describe(context.view, item) : undefined,
+      info: item.description || item.idle || item.required ? () => describe(context.view, { ...item, type: "" }) : undefined,
       apply: (view, _, start, end) => {
         view.dispatch({
           changes: { from: start, to: end, insert: item.insert },
@@ -84,19 +84,10 @@ const about = StateField.define({
   provide: (field) => showTooltip.from(field),
 });
 
-/** The same words for a screen reader. */
-const announcer = ViewPlugin.fromClass(class {
-  constructor(view) {
-    this.status = view.dom.appendChild(element("div", "lab-status"));
-    this.status.setAttribute("role", "status");
-  }
-  update(update) {
-    const now = update.state.field(about);
-    if (update.startState.field(about) !== now) this.status.textContent = now?.words ?? "";
-  }
-  destroy() {
-    this.status.remove();
-  }
+/** The same words for a screen reader, where it is also told of mistakes. */
+const announcer = EditorView.updateListener.of((update) => {
+  const now = update.state.field(about);
+  if (now && update.startState.field(about) !== now) say(update.view, now.words);
 });
 
 async function explainAt(view, ask, at) {

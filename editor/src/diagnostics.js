@@ -163,6 +163,11 @@ export const diagnosticsKeymap = [
   { key: "Shift-F8", run: jump(false) },
 ];
 
+/** Says something to a screen reader, politely. */
+export function say(view, text) {
+  view.dom.querySelector(":scope > .lab-status").textContent = clip(text);
+}
+
 /** Says new mistakes to a screen reader, politely, one line each. */
 const announcer = ViewPlugin.fromClass(class {
   constructor(view) {

@@ -6,6 +6,7 @@
 
 mod proxy;
 mod runs;
+mod typing;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
@@ -27,5 +28,6 @@ pub struct Work {
 pub fn works() -> Vec<Work> {
     let mut all = proxy::works();
     all.extend(runs::works());
+    all.extend(typing::works());
     all
 }

@@ -1,0 +1,58 @@
+//! What the editor asks while somebody types.
+
+use crate::Work;
+use engine::Engine;
+use lab_protocol::{Reply, Request};
+
+/// The works of this module. Errors are to be told within a frame of the screen.
+pub fn works() -> Vec<Work> {
+    vec![
+        Work {
+            name: "read what was typed, with fixes",
+            size: "1,000 lines, 60 mistakes",
+            count: 1,
+            budget: Some((16.0, 32.0)),
+            prepare: || {
+                let yaml = thousand_lines();
+                Box::new(move || match &Engine::new().handle(Request::Check { ticket: 1, yaml: yaml.clone() })[..] {
+                    [Reply::Checked { diagnostics, fixes, .. }] => {
+                        format!("{} mistakes, {} fixes", diagnostics.len(), fixes.len())
+                    }
+                    _ => String::new(),
+                })
+            },
+        },
+        Work {
+            name: "what can stand at the caret",
+            size: "1,000 lines, at their end",
+            count: 1,
+            budget: Some((16.0, 32.0)),
+            prepare: || {
+                let yaml = thousand_lines() + "kind: Service\nspec:\n  ports:\n  - ";
+                let line = yaml.matches('\n').count() as u32 + 1;
+                Box::new(move || {
+                    let ask = Request::Complete { ticket: 1, yaml: yaml.clone(), line, column: 5 };
+                    match &Engine::new().handle(ask)[..] {
+                        [Reply::Completed { suggestions, .. }] => format!("{} words", suggestions.len()),
+                        _ => String::new(),
+                    }
+                })
+            },
+        },
+    ]
+}
+
+/// Deployments, and Services with three mistakes each: 50 lines a round.
+fn thousand_lines() -> String {
+    let service = "apiVersion: v1\nkind: Service\nmetadata:\n  name: web-N\nspec:\n  type: nodeport\n  selector:\n    app: web\n  ports:\n  - port: \"80\"\n    targetport: 8080\n---\n";
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web-N\nspec:\n  replicas: 3\n  selector:\n    matchLabels:\n      app: web\n  template:\n    metadata:\n      labels:\n        app: web\n    spec:\n      containers:\n      - image: shop/web:1\n        name: web\n        ports: [{containerPort: 8080}]\n---\n";
+    (0..20).map(|i| format!("{deployment}{service}{deployment}").replace('N', &i.to_string())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_thousand_lines() {
+        assert_eq!(super::thousand_lines().lines().count(), 1_000);
+    }
+}
