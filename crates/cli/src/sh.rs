@@ -3,6 +3,7 @@
 use crate::rules::Failure;
 use cluster::{Applied, Cluster, Timeline, parse_duration};
 use kube_api::Severity;
+use kube_api::assist::Reference;
 use lab_base::{Span, Time};
 use lab_protocol::Command;
 use shell::{Api, Job};
@@ -64,8 +65,12 @@ fn options(args: &[String]) -> Result<Options, Failure> {
     Ok(options)
 }
 
+/// What `kubectl explain` tells.
+const REFERENCE: &str = include_str!("../../../public/reference/kubernetes.txt");
+
 struct Terminal {
     timeline: Timeline,
+    reference: Reference,
 }
 
 impl Api for Terminal {
@@ -78,6 +83,9 @@ impl Api for Terminal {
     }
     fn file(&self, name: &str) -> Option<String> {
         crate::rules::text_of(name).ok()
+    }
+    fn reference(&self) -> Option<&Reference> {
+        Some(&self.reference)
     }
 }
 
@@ -108,7 +116,8 @@ pub fn run(args: &[String], stdout: &mut dyn Write, stderr: &mut dyn Write) -> R
     if !refused.is_empty() {
         return Err(Failure::Invalid(refused.join("\n")));
     }
-    let mut terminal = Terminal { timeline };
+    let reference = if options.words.iter().any(|w| w.contains("explain")) { REFERENCE } else { "" };
+    let mut terminal = Terminal { timeline, reference: Reference::read(reference.into()) };
     let begin = Time::ZERO + options.at;
     terminal.timeline.seek(begin);
     let mut job = match &options.words[..] {

@@ -13,8 +13,13 @@ use lab_base::Time;
 use std::net::{IpAddr, SocketAddr};
 
 /// Headings of a type; those after the empty one only with `-o wide`.
-pub fn headings(type_: &Type) -> &'static [&'static str] {
+pub fn headings(type_: &Type, wide: bool) -> &'static [&'static str] {
     match type_.kind {
+        // Their wide columns stand among the others.
+        "Event" if wide => {
+            &["LAST SEEN", "TYPE", "REASON", "OBJECT", "SUBOBJECT", "SOURCE", "MESSAGE", "FIRST SEEN", "COUNT", "NAME"]
+        }
+        "Event" => &["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"],
         "Pod" => &["NAME", "READY", "STATUS", "RESTARTS", "AGE", "", "IP", "NODE", "NOMINATED NODE", "READINESS GATES"],
         "Service" => &["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE", "", "SELECTOR"],
         "EndpointSlice" => &["NAME", "ADDRESSTYPE", "PORTS", "ENDPOINTS", "AGE"],
@@ -46,6 +51,20 @@ pub fn cells(item: &Item, cluster: &Cluster, wide: bool) -> Vec<String> {
     let name = item.meta.name.clone();
     match &item.body {
         Body::Endpoints(subsets) => vec![name, endpoints(subsets), age],
+        Body::Event(event) => {
+            let object = format!("{}/{}", event.kind.to_ascii_lowercase(), event.name);
+            let last = human(now.since(event.last));
+            let message = event.message.trim().to_owned();
+            let mut cells = vec![last, event.type_.into(), event.reason.into(), object];
+            if wide {
+                let at = if event.host.is_empty() { String::new() } else { format!(", {}", event.host) };
+                cells.extend([event.field.clone(), format!("{}{at}", event.component), message]);
+                cells.extend([human(now.since(event.first)), event.count.to_string(), name]);
+            } else {
+                cells.push(message);
+            }
+            cells
+        }
         Body::Stored(Object::Pod(o)) => pod(o, now, age),
         Body::Stored(Object::Service(o)) => service(o, age, wide),
         Body::Stored(Object::EndpointSlice(o)) => slice(o, age),

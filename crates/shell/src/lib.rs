@@ -22,6 +22,7 @@ mod tools;
 mod words;
 
 use cluster::{Applied, Cluster};
+use kube_api::assist::Reference;
 use lab_base::Time;
 use lab_protocol::Command;
 
@@ -33,6 +34,10 @@ pub trait Api {
     fn execute(&mut self, command: Command) -> Applied;
     /// The text of a file (`kubectl apply -f FILE`); `-` is what was given on standard input.
     fn file(&self, name: &str) -> Option<String>;
+    /// What fields mean (`kubectl explain`), once it has been loaded.
+    fn reference(&self) -> Option<&Reference> {
+        None
+    }
 }
 
 /// What a command has printed since it was last polled.

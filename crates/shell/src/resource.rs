@@ -3,7 +3,7 @@
 use crate::World;
 use crate::flags::Args;
 use crate::select::Selector;
-use cluster::Cluster;
+use cluster::{Cluster, KubeEvent};
 use kube_api::wire::{self, map, of};
 use kube_api::yaml::{Tree, Value};
 use kube_api::{
@@ -44,6 +44,7 @@ const fn row(
 /// The types that are simulated, in the order of `kubectl api-resources`.
 pub const TYPES: &[Type] = &[
     row("endpoints", "Endpoints", &["ep"], "", true, false),
+    row("events", "Event", &["ev"], "", true, false),
     row("namespaces", "Namespace", &["ns"], "", false, false),
     row("nodes", "Node", &["no"], "", false, false),
     row("pods", "Pod", &["po"], "", true, true),
@@ -65,7 +66,6 @@ const OTHERS: &[&str] = &[
     "cronjobs cj",
     "customresourcedefinitions crd crds",
     "daemonsets ds",
-    "events ev",
     "horizontalpodautoscalers hpa",
     "ingressclasses",
     "ingresses ing",
@@ -168,6 +168,8 @@ pub enum Body {
     Stored(Object),
     /// Made from slices.
     Endpoints(Vec<Subset>),
+    /// What a component wrote.
+    Event(Box<KubeEvent>),
 }
 
 /// An object of any type.
@@ -205,6 +207,7 @@ impl Item {
                 tree
             }
             Body::Endpoints(subsets) => endpoints_wire(&self.meta, subsets),
+            Body::Event(event) => event_wire(&self.meta, event),
         }
     }
 }
@@ -306,6 +309,62 @@ fn endpoints_wire(meta: &ObjectMeta, subsets: &[Subset]) -> Tree {
     tree
 }
 
+fn event_wire(meta: &ObjectMeta, event: &KubeEvent) -> Tree {
+    use kube_api::timestamp::rfc3339;
+    let text = |t: &str| Value::text(t);
+    let mut about = vec![("kind", text(event.kind)), ("name", text(&event.name))];
+    if !event.namespace.is_empty() {
+        about.push(("namespace", text(&event.namespace)));
+    }
+    if !event.field.is_empty() {
+        about.push(("fieldPath", text(&event.field)));
+    }
+    let mut source = vec![("component", text(event.component))];
+    if !event.host.is_empty() {
+        source.push(("host", text(&event.host)));
+    }
+    let mut tree = of(map(vec![
+        ("apiVersion", text("v1")),
+        ("count", Value::Int(event.count.into())),
+        ("eventTime", Value::Null),
+        ("firstTimestamp", Value::text(rfc3339(event.first))),
+        ("involvedObject", map(about)),
+        ("kind", text("Event")),
+        ("lastTimestamp", Value::text(rfc3339(event.last))),
+        ("message", text(&event.message)),
+        (
+            "metadata",
+            map(vec![
+                ("creationTimestamp", Value::text(rfc3339(event.first))),
+                ("name", text(&meta.name)),
+                ("namespace", text(&meta.namespace)),
+            ]),
+        ),
+        ("reason", text(event.reason)),
+        ("reportingComponent", text(event.component)),
+        ("reportingInstance", text(&event.host)),
+        ("source", map(source)),
+        ("type", text(event.type_)),
+    ]));
+    wire::sort(&mut tree);
+    tree
+}
+
+/// Events as objects. Those about what has no namespace are kept in `default`.
+fn all_events(cluster: &Cluster, type_: &'static Type, namespace: Option<&str>) -> Vec<Item> {
+    let item = |event: KubeEvent| {
+        let home = if event.namespace.is_empty() { "default" } else { &event.namespace };
+        let meta = ObjectMeta {
+            name: format!("{}.{:016x}", event.name, event.number.wrapping_mul(0x1000_0001)),
+            namespace: home.to_owned(),
+            creation_timestamp: Some(event.first),
+            ..ObjectMeta::default()
+        };
+        Item { type_, meta, body: Body::Event(Box::new(event)) }
+    };
+    cluster.kube_events().map(item).filter(|i| namespace.is_none_or(|n| i.meta.namespace == n)).collect()
+}
+
 /// All objects of a type, by namespace and name.
 pub fn list(cluster: &Cluster, type_: &'static Type, namespace: Option<&str>) -> Vec<Item> {
     let store = cluster.store();
@@ -320,6 +379,7 @@ pub fn list(cluster: &Cluster, type_: &'static Type, namespace: Option<&str>) ->
         "Deployment" => wrap::<Deployment>(store),
         "ReplicaSet" => wrap::<ReplicaSet>(store),
         "Pod" => wrap::<Pod>(store),
+        "Event" => return all_events(cluster, type_, namespace),
         _ => return all_endpoints(cluster, namespace),
     };
     objects
@@ -341,6 +401,7 @@ pub fn get(cluster: &Cluster, type_: &'static Type, namespace: &str, name: &str)
         "Deployment" => Object::Deployment(store.get::<Deployment>(&key)?.clone()),
         "ReplicaSet" => Object::ReplicaSet(store.get::<ReplicaSet>(&key)?.clone()),
         "Pod" => Object::Pod(store.get::<Pod>(&key)?.clone()),
+        "Event" => return all_events(cluster, type_, Some(namespace)).into_iter().find(|e| e.meta.name == name),
         _ => return all_endpoints(cluster, Some(namespace)).into_iter().find(|e| e.meta.name == name),
     };
     Item::stored(object)

@@ -147,6 +147,17 @@ pub(crate) fn describe(item: &Item, cluster: &Cluster, events: bool) -> String {
             page.line(0, "\nNo resource quota.\n\nNo LimitRange resource.");
         }
         Body::Endpoints(subsets) => service::endpoints(&mut page, &item.meta, subsets),
+        Body::Event(event) => {
+            page.head(&item.meta);
+            for (name, value) in [
+                ("Reason", event.reason),
+                ("Type", event.type_),
+                ("Message", &event.message),
+                ("Involved Object", &format!("{}/{}", event.kind, event.name)),
+            ] {
+                page.field(0, name, value);
+            }
+        }
     }
     page.flush();
     page.done

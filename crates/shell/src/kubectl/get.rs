@@ -168,7 +168,7 @@ impl Query {
     /// Headings and cells of some objects of one type.
     fn rows(&self, cluster: &Cluster, type_: &'static Type, items: &[&Item]) -> (Vec<String>, Vec<Vec<String>>) {
         let wide = matches!(self.form, Form::Table { wide: true });
-        let headings = columns::headings(type_);
+        let headings = columns::headings(type_, wide);
         let split = headings.iter().position(|h| h.is_empty());
         let shown = if wide { headings.len() } else { split.unwrap_or(headings.len()) };
         let mut heading: Vec<String> =
@@ -189,6 +189,7 @@ impl Query {
                 let mut row = columns::cells(item, cluster, wide);
                 row.truncate(count);
                 if self.kinds
+                    && type_.kind != "Event"
                     && let Some(name) = row.first_mut()
                 {
                     *name = item.slashed();
@@ -424,6 +425,7 @@ fn watch(world: &mut World<'_>, query: Query) -> Step {
 fn version(item: &Item) -> u64 {
     match &item.body {
         resource::Body::Stored(object) => object.metadata().resource_version,
+        resource::Body::Event(event) => event.number << 32 | u64::from(event.count),
         resource::Body::Endpoints(subsets) => {
             let text = format!("{subsets:?}");
             text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))

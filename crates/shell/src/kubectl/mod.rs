@@ -7,6 +7,7 @@ mod describe;
 mod drain;
 mod events;
 mod exec;
+mod explain;
 mod get;
 mod info;
 mod logs;
@@ -58,6 +59,7 @@ const VERBS: &[Verb] = &[
     verb("exec", &[], exec::FLAGS, exec::run),
     verb("api-resources", &[], info::RESOURCES, info::resources),
     verb("api-versions", &[], "", info::versions),
+    verb("explain", &[], explain::FLAGS, explain::run),
     verb("version", &[], info::VERSION, info::version),
 ];
 
