@@ -187,6 +187,20 @@ impl Cluster {
         self.event(&draft, message);
     }
 
+    /// `topologycache/event.go`: a Service's hints come or go.
+    pub(crate) fn hints_event(&mut self, service: &ObjectMeta, normal: bool, reason: &'static str, message: String) {
+        let draft = Draft {
+            type_: if normal { "Normal" } else { "Warning" },
+            reason,
+            component: "endpoint-slice-controller",
+            kind: Kind::Service,
+            meta: service,
+            field: String::new(),
+            host: "",
+        };
+        self.event(&draft, message);
+    }
+
     /// The ReplicaSet of a Pod.
     fn set_of(&self, pod: &Pod) -> Option<Arc<ReplicaSet>> {
         let owner = pod.metadata.controller()?;

@@ -176,10 +176,9 @@ fn topology_aware_hints_give_each_zone_its_share() {
     timeline.seek(at(60.0));
     let cluster = timeline.cluster();
     assert!(slices(cluster).iter().flat_map(|s| &s.endpoints).all(|e| e.hints.is_none()));
-    let told = |text: &str| {
-        cluster.facts().marks().iter().any(|m| m.phrase.args.iter().any(|(_, value)| value.starts_with(text)))
-    };
-    assert!(told("Insufficient number of endpoints (1 endpoints, 2 zones), addressType: IPv4"));
+    let events: Vec<_> = cluster.kube_events().filter(|e| e.kind == "Service").collect();
+    let why = "Insufficient number of endpoints (1 endpoints, 2 zones), addressType: IPv4";
+    assert!(events.iter().any(|e| e.message == why && e.reason == "TopologyAwareHintsDisabled"), "{events:?}");
 }
 
 #[test]

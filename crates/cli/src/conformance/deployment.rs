@@ -106,9 +106,7 @@ fn sizes(case: &Case) -> Result<(), String> {
             Sized { scaled: Some(up != given.new_replicas), new_replicas: Some(up), ..nothing }
         }
         "scale-down-old" => {
-            // The old set's part of a sync, whatever the new one would do first.
-            let full = Replicas { max_surge: 0, ..bounds };
-            let down = full.step(given.young(), &[given.old()]).old[0];
+            let down = bounds.scale_down_old(given.young(), &[given.old()])[0];
             Sized { scaled: Some(down != given.old_replicas), old_replicas: Some(down), ..nothing }
         }
         "cleanup-unhealthy" => {

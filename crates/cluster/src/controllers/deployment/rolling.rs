@@ -93,19 +93,23 @@ impl Replicas {
         } else {
             self.new_replicas(DeploymentStrategyType::RollingUpdate, new.wanted, total)
         };
-        let mut step = Step { new: up, old: old.iter().map(|s| s.wanted).collect() };
-        if up != new.wanted || total == new.wanted {
-            return step;
-        }
-        // Old ones may go as far as enough stay available, counting new ones that aren't yet as missing.
+        let same = || old.iter().map(|s| s.wanted).collect();
+        Step { new: up, old: if up == new.wanted { self.scale_down_old(new, old) } else { same() } }
+    }
+
+    /// How many the old sets should have (`reconcileOldReplicaSets`): they may go as far as enough stay available, counting
+    /// new ones that aren't yet as missing.
+    pub fn scale_down_old(self, new: SetSize, old: &[SetSize]) -> Vec<i64> {
+        let mut replicas: Vec<i64> = old.iter().map(|s| s.wanted).collect();
+        let total = new.wanted + replicas.iter().sum::<i64>();
         let min_available = self.wanted - self.max_unavailable;
         let may_go = total - min_available - (new.wanted - new.available);
-        if may_go > 0 {
+        if total > new.wanted && may_go > 0 {
             let available = new.available + old.iter().map(|s| s.available).sum::<i64>();
-            clean_up_unhealthy(old, &mut step.old, may_go);
-            scale_down_available(&mut step.old, available - min_available);
+            clean_up_unhealthy(old, &mut replicas, may_go);
+            scale_down_available(&mut replicas, available - min_available);
         }
-        step
+        replicas
     }
 }
 

@@ -94,9 +94,7 @@ impl Cluster {
             self.store.remove::<EndpointSlice>(&slice.metadata.key());
         }
         for event in plan.events {
-            let id = if event.normal { "mark-event" } else { "mark-event-warning" };
-            let phrase = Phrase::new(id).with("reason", event.reason).with("message", event.message);
-            self.mark(MarkKind::Change, format!("Service/{}", service.metadata.name), phrase);
+            self.hints_event(&service.metadata, event.normal, event.reason, event.message);
         }
     }
 
