@@ -3,7 +3,7 @@
 use crate::rules::{Failure, objects, text_of};
 use cluster::dns::{Answer, DnsName, Objects, Question, Rcode, RecordType, Resolver, Zones, reverse_name};
 use cluster::{Cluster, Scenario};
-use kube_api::{EndpointSlice, Namespace, Object, Service, ServiceType};
+use kube_api::{EndpointSlice, Namespace, Object, Service, ServiceType, Severity};
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -60,20 +60,16 @@ fn known(files: &[String]) -> Result<(Objects, Zones), Failure> {
     let (mut text, mut given) = (String::new(), Vec::new());
     for file in files {
         let part = text_of(file)?;
-        let (scenario, _) = Scenario::parse(&part);
+        let (scenario, diagnostics) = Scenario::parse(&part);
         let release = scenario.cluster.release.parse().unwrap_or_default();
         given.extend(objects(file, &part, release)?);
+        let mistake = diagnostics.iter().find(|d| d.severity == Severity::Error);
+        if let Some(d) = mistake {
+            return Err(Failure::Invalid(format!("{file}:{}:{}: {}", d.span.line, d.span.column, d.message)));
+        }
         text = if text.is_empty() { part } else { format!("{text}\n---\n{part}") };
     }
-    let (mut scenario, diagnostics) = Scenario::parse(&text);
-    let mistakes: Vec<String> = diagnostics
-        .iter()
-        .filter(|d| d.severity == kube_api::Severity::Error)
-        .map(|d| format!("{}:{}:{}: {}", files.join(","), d.span.line, d.span.column, d.message))
-        .collect();
-    if !mistakes.is_empty() {
-        return Err(Failure::Invalid(mistakes.join("\n")));
-    }
+    let (mut scenario, _) = Scenario::parse(&text);
     // Objects with addresses of another plan are no mistake here: they stand as they are given.
     let stands = |o: &Object| match o {
         Object::EndpointSlice(_) => true,
@@ -94,8 +90,11 @@ fn known(files: &[String]) -> Result<(Objects, Zones), Failure> {
     };
     scenario.objects.splice(0..0, namespaces.iter().map(named));
     let (cluster, refused) = Cluster::new(&scenario, None);
-    let missing =
-        |line: &String| !given.iter().any(|o| stands(o) && line.contains(&format!("\"{}\"", o.metadata().name)));
+    // Nor is a node that isn't one of the cluster's machines: no name depends on it.
+    let missing = |line: &String| {
+        let given = given.iter().any(|o| stands(o) && line.contains(&format!("\"{}\"", o.metadata().name)));
+        !given && !line.starts_with("nodes \"")
+    };
     let refused: Vec<String> = refused.into_iter().filter(missing).collect();
     if !refused.is_empty() {
         return Err(Failure::Invalid(refused.join("\n")));
@@ -227,6 +226,16 @@ spec: {type: ExternalName, externalName: web.shop.svc.cluster.local}
     fn what_the_cluster_gives_is_there_too() {
         let web = ask("--query web").unwrap();
         assert!(web.starts_with("NOERROR\nweb.default.svc.cluster.local. 30 IN A 10.96."), "{web}");
+    }
+
+    #[test]
+    fn nodes_of_other_names_do_no_harm() {
+        let file = std::env::temp_dir().join(format!("servicelab-dns-node-{}.yaml", std::process::id()));
+        std::fs::write(&file, format!("{SHOP}---\n{{apiVersion: v1, kind: Node, metadata: {{name: worker-1}}}}\n"))
+            .unwrap();
+        let words = ["-f", &file.display().to_string(), "--query", "web.shop.svc"].map(str::to_owned);
+        assert!(run(&words).unwrap().starts_with("NOERROR\nweb.shop.svc.cluster.local. 30 IN A 10.96.0.20\n"));
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[test]
