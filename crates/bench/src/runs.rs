@@ -108,7 +108,7 @@ fn deployment(pods: usize, nodes: u32) -> String {
     timeline.execute_at(start, lab_protocol::Command::Apply { yaml: objects });
     let mut at = start;
     while ready(&timeline) < pods && at < start + Span::from_secs(600) {
-        at = at + Span::from_secs(1);
+        at += Span::from_secs(1);
         timeline.seek(at);
     }
     format!("{} ready after {:.0} s", ready(&timeline), at.since(start).as_secs_f64())

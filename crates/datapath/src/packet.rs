@@ -46,6 +46,7 @@ pub struct Flow {
 
 impl Flow {
     /// An IPv4 flow in one number, in the order of its fields: every packet looks its flow up in maps.
+    #[inline]
     fn packed(&self) -> Option<u128> {
         let (SocketAddr::V4(src), SocketAddr::V4(dst)) = (self.src, self.dst) else { return None };
         let end = |a: SocketAddrV4| u128::from(u32::from(*a.ip())) << 16 | u128::from(a.port());
@@ -54,6 +55,7 @@ impl Flow {
 }
 
 impl Ord for Flow {
+    #[inline]
     fn cmp(&self, other: &Flow) -> Ordering {
         match (self.packed(), other.packed()) {
             (Some(a), Some(b)) => a.cmp(&b),
