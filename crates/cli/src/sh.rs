@@ -151,3 +151,48 @@ pub fn run(args: &[String], stdout: &mut dyn Write, stderr: &mut dyn Write) -> R
         terminal.timeline.seek(now + STEP);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster/tests/data/web.yaml");
+
+    fn sh(words: &[&str]) -> Result<(i32, String, String), Failure> {
+        let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = run(&words, &mut out, &mut err)?;
+        Ok((code, String::from_utf8_lossy(&out).into_owned(), String::from_utf8_lossy(&err).into_owned()))
+    }
+
+    #[test]
+    fn output_errors_and_code_are_the_commands_own() {
+        let (code, out, err) =
+            sh(&["-f", WEB, "--at", "30s", "--", "kubectl", "get", "deploy", "nope", "web"]).unwrap();
+        assert_eq!(code, 1);
+        assert_eq!(out, "NAME   READY   UP-TO-DATE   AVAILABLE   AGE\nweb    4/4     4            4           30s\n");
+        assert_eq!(err, "Error from server (NotFound): deployments.apps \"nope\" not found\n");
+        let (code, out, err) = sh(&["-f", WEB, "--", "kubectl get pods -o name | wc -l"]).unwrap();
+        assert_eq!((code, out.as_str(), err.as_str()), (0, "4\n", ""));
+        let (code, out, _) = sh(&["-f", WEB, "--", "kubectl", "explain", "svc.spec.clusterIP"]).unwrap();
+        assert_eq!(code, 0);
+        assert!(out.starts_with("KIND:       Service\nVERSION:    v1\n\nFIELD: clusterIP <string>\n"), "{out}");
+        assert!(out.contains("\nDESCRIPTION:\n    clusterIP is the IP address of the service"), "{out}");
+    }
+
+    #[test]
+    fn what_goes_on_ends_with_the_time_given() {
+        let (code, out, _) = sh(&["-f", WEB, "--for", "3s", "--", "kubectl", "get", "svc", "web", "-w"]).unwrap();
+        assert_eq!((code, out.lines().count()), (0, 2));
+        let (code, out, _) = sh(&["-f", WEB, "--", "kubectl", "rollout", "status", "deploy/web"]).unwrap();
+        assert_eq!((code, out.as_str()), (0, "deployment \"web\" successfully rolled out\n"));
+    }
+
+    #[test]
+    fn bad_calls_are_told() {
+        for words in [&["-f", WEB][..], &["--", "kubectl"], &["-f", WEB, "--"], &["-f", WEB, "--at", "x", "--", "a"]] {
+            assert!(matches!(sh(words), Err(Failure::Usage(_))), "{words:?}");
+        }
+        assert!(matches!(sh(&["-f", "/nowhere", "--", "kubectl"]), Err(Failure::Unreadable(_))));
+    }
+}

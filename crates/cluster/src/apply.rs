@@ -6,7 +6,7 @@ use crate::store::Stored;
 use kube_api::manifest::{self, Content};
 use kube_api::{
     Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, Pod, ReplicaSet, Service, ServiceType,
-    Taint,
+    StringMap, Taint,
 };
 use lab_base::{Span, Time};
 use lab_protocol::{Diagnostic, MarkKind, Phrase};
@@ -123,10 +123,11 @@ impl Cluster {
             self.store.create(self.now, new);
             return "created";
         }
+        let before = self.last_applied.get(&(T::KIND, key.clone())).map(|o| o.metadata().clone()).unwrap_or_default();
         let changed = self.store.update::<T>(key, |old| {
             let (meta, from) = (old.meta_mut(), new.meta());
-            meta.labels.clone_from(&from.labels);
-            meta.annotations.extend(from.annotations.clone());
+            three_way(&mut meta.labels, &before.labels, &from.labels);
+            three_way(&mut meta.annotations, &before.annotations, &from.annotations);
             change(old, &new);
         });
         if changed { "configured" } else { "unchanged" }
@@ -254,6 +255,12 @@ impl Cluster {
             }
         })
     }
+}
+
+/// The three-way merge of a mapping: what was applied before and is left out now goes, what others put there stays.
+fn three_way(now: &mut StringMap, before: &StringMap, new: &StringMap) {
+    now.retain(|key, _| !before.contains_key(key) || new.contains_key(key));
+    now.extend(new.clone());
 }
 
 /// What the server gave out stays when a manifest doesn't mention it (`patchAllocatedValues` in

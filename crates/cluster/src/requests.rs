@@ -95,6 +95,11 @@ impl Cluster {
         Ok(changed)
     }
 
+    /// Whether `kubectl apply` wrote this object before, so that it knows what to take away.
+    pub fn was_applied(&self, kind: Kind, key: &NamespacedName) -> bool {
+        self.last_applied.contains_key(&(kind, key.clone()))
+    }
+
     /// The object of this name.
     pub fn find(&self, kind: Kind, key: &NamespacedName) -> Option<Object> {
         let store = &self.store;

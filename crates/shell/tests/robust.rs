@@ -194,7 +194,7 @@ fn nothing_panics() {
     let mut desk = Desk(timeline);
     let dice = Dice::new(11);
     for n in 0..6_000_u64 {
-        let mut draw = |i: u64| dice.roll(Source::Work, n, i).below(WORDS.len() as u64) as usize;
+        let draw = |i: u64| dice.roll(Source::Work, n, i).below(WORDS.len() as u64) as usize;
         let length = 1 + draw(0) % 8;
         let mut words: Vec<String> = (1..=length as u64).map(|i| WORDS[draw(i)].to_owned()).collect();
         if n % 3 > 0 {

@@ -110,7 +110,7 @@ fn sorted(owner: &str, reference: &Reference) -> Vec<Field> {
     fields
 }
 
-/// `  name	<type> -required-`
+/// A field's name, type and whether it is required.
 fn head(out: &mut String, field: &Field, values: &[&str], depth: usize) {
     let indent = "  ".repeat(depth);
     let required = if field.required { " -required-" } else { "" };

@@ -94,7 +94,13 @@ fn send(world: &mut World<'_>, name: &str, text: &str, dry: Option<&str>, comman
             }
         }
     } else if !parsed.manifests.is_empty() {
-        let applied = world.api.execute(command(text.to_owned()));
+        let command = command(text.to_owned());
+        // The note itself is a change.
+        let mut unapplied = Vec::new();
+        if matches!(command, Command::Apply { .. }) {
+            unapplied = warn_of_unapplied(world, &parsed);
+        }
+        let applied = world.api.execute(command);
         for line in &applied.results {
             if line.starts_with("Error") || line.starts_with("The ") || line.starts_with("error") {
                 world.complain(&line.replacen(
@@ -103,6 +109,8 @@ fn send(world: &mut World<'_>, name: &str, text: &str, dry: Option<&str>, comman
                     1,
                 ));
                 good = false;
+            } else if let Some(name) = line.strip_suffix(" unchanged").filter(|n| unapplied.iter().any(|u| u == n)) {
+                world.say(&format!("{name} configured"));
             } else {
                 world.say(line);
             }
@@ -117,6 +125,22 @@ fn send(world: &mut World<'_>, name: &str, text: &str, dry: Option<&str>, comman
     }
     complaints.iter().for_each(|c| world.complain(c));
     good
+}
+
+/// What wasn't made by apply has no note of what was applied, which apply says.
+/// Gives the names of those.
+fn warn_of_unapplied(world: &mut World<'_>, parsed: &manifest::Parsed) -> Vec<String> {
+    let (mut warnings, mut names) = (Vec::new(), Vec::new());
+    for manifest in &parsed.manifests {
+        let manifest::Content::Object(object) = &manifest.content else { continue };
+        let (kind, key) = (object.kind(), object.metadata().key());
+        if world.cluster().find(kind, &key).is_some() && !world.cluster().was_applied(kind, &key) {
+            names.extend(crate::resource::Item::stored(object.clone()).map(|i| i.slashed()));
+            warnings.push(format!("Warning: resource {}/{} is missing the kubectl.kubernetes.io/last-applied-configuration annotation which is required by kubectl apply. kubectl apply should only be used on resources created declaratively by either kubectl create --save-config or kubectl apply. The missing annotation will be patched automatically.", kind.plural(), key.name));
+        }
+    }
+    warnings.iter().for_each(|w| world.complain(w));
+    names
 }
 
 fn missing(text: &str) -> &'static str {
