@@ -203,6 +203,11 @@ impl Store {
         self.pods_among(self.index.by_owner.get(&owner))
     }
 
+    /// Pods that nothing controls.
+    pub fn orphans(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.pods_of(Uid::default())
+    }
+
     /// How many Pods of an owner are on a node, those that are being deleted left out.
     pub fn siblings_on(&self, owner: Uid, node: &str) -> usize {
         self.index.siblings.get(&(owner, node.to_owned())).copied().unwrap_or(0)
@@ -219,7 +224,7 @@ pub struct Index {
     by_uid: OrdMap<Uid, NamespacedName>,
     /// Pods by node; those without one under the empty name.
     by_node: OrdMap<String, OrdSet<NamespacedName>>,
-    /// Pods by the object that controls them.
+    /// Pods by the object that controls them; those without one under the uid 0, which no object has.
     by_owner: OrdMap<Uid, OrdSet<NamespacedName>>,
     /// Counts by controller and node, without Pods that are being deleted.
     siblings: OrdMap<(Uid, String), usize>,
@@ -235,24 +240,20 @@ impl Index {
         if let Some(pod) = old {
             let key = pod.metadata.key();
             take(&mut self.by_node, &pod.spec.node_name, &key);
-            if let Some(owner) = owner(pod) {
-                take(&mut self.by_owner, &owner, &key);
-                if !pod.metadata.is_deleting() {
-                    let place = (owner, pod.spec.node_name.clone());
-                    match self.siblings.get(&place).copied() {
-                        Some(n) if n > 1 => self.siblings.insert(place, n - 1),
-                        _ => self.siblings.remove(&place),
-                    };
-                }
+            take(&mut self.by_owner, &owner(pod).unwrap_or_default(), &key);
+            if let Some(owner) = owner(pod).filter(|_| !pod.metadata.is_deleting()) {
+                let place = (owner, pod.spec.node_name.clone());
+                match self.siblings.get(&place).copied() {
+                    Some(n) if n > 1 => self.siblings.insert(place, n - 1),
+                    _ => self.siblings.remove(&place),
+                };
             }
         }
         if let Some(pod) = new {
             let key = pod.metadata.key();
-            if let Some(owner) = owner(pod) {
-                self.by_owner.entry(owner).or_default().insert(key.clone());
-                if !pod.metadata.is_deleting() {
-                    *self.siblings.entry((owner, pod.spec.node_name.clone())).or_default() += 1;
-                }
+            self.by_owner.entry(owner(pod).unwrap_or_default()).or_default().insert(key.clone());
+            if let Some(owner) = owner(pod).filter(|_| !pod.metadata.is_deleting()) {
+                *self.siblings.entry((owner, pod.spec.node_name.clone())).or_default() += 1;
             }
             self.by_node.entry(pod.spec.node_name.clone()).or_default().insert(key);
         }

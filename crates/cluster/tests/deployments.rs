@@ -176,3 +176,28 @@ fn old_sets_are_kept_as_far_as_the_history_goes() {
     timeline.seek(at(140.0));
     assert_eq!(sets(timeline.cluster()), of(&[("3", 0), ("4", 0), ("5", 1)]));
 }
+
+#[test]
+fn a_pod_that_loses_its_label_is_let_go_and_replaced_and_taken_in_again() {
+    let mut timeline = run(&web("1", "replicas: 2", "good"));
+    let owned = |c: &Cluster| -> Vec<bool> {
+        let living = c.store().list::<Pod>().filter(|p| !p.metadata.is_deleting());
+        living.map(|p| p.metadata.controller().is_some()).collect()
+    };
+    let name = timeline.cluster().store().list::<Pod>().next().unwrap().metadata.name.clone();
+    let label = |value: &str| Command::Patch {
+        kind: "Pod".into(),
+        namespace: "default".into(),
+        name: name.clone(),
+        patch: format!("{{metadata: {{labels: {{app: {value}}}}}}}"),
+    };
+    timeline.execute_at(at(1.0), label("aside"));
+    timeline.seek(at(10.0));
+    let mut seen = owned(timeline.cluster());
+    seen.sort_unstable();
+    assert_eq!(seen, [false, true, true], "it runs on, without an owner, and another took its place");
+    // With its label it is one too many: one of the three goes.
+    timeline.execute_at(at(10.0), label("web"));
+    timeline.seek(at(20.0));
+    assert_eq!(owned(timeline.cluster()), [true, true]);
+}

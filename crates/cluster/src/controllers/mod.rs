@@ -9,8 +9,9 @@ mod replicaset;
 use crate::cluster::Cluster;
 use crate::event::{Controller, Event};
 use crate::store::Change;
-use kube_api::{Kind, NamespacedName, Object, Pod, Service, selects};
+use kube_api::{Kind, NamespacedName, Object, Pod, ReplicaSet, Service, selects};
 use lab_base::subject;
+use std::sync::Arc;
 
 /// Puts the keys that a change concerns into the queues of those who watch.
 pub(crate) fn route(cluster: &mut Cluster, change: &Change) {
@@ -66,6 +67,16 @@ fn pod_changed(cluster: &mut Cluster, change: &Change) {
         _ => None,
     };
     let (old, new) = (pod(&change.old), pod(&change.new));
+    // A Pod that nobody has may be somebody's.
+    if let Some(new) = new.as_ref().filter(|p| p.metadata.controller().is_none()) {
+        let selects = |s: &&Arc<ReplicaSet>| {
+            s.metadata.namespace == change.key.namespace && s.spec.selector.matches(&new.metadata.labels)
+        };
+        let sets: Vec<_> = cluster.store.list::<ReplicaSet>().filter(selects).map(|s| s.metadata.key()).collect();
+        for key in sets {
+            cluster.enqueue(Controller::ReplicaSet, key);
+        }
+    }
     if let Some(new) = &new
         && new.spec.node_name.is_empty()
         && old.is_none()
@@ -80,7 +91,7 @@ fn pod_changed(cluster: &mut Cluster, change: &Change) {
     {
         cluster.enqueue(Controller::Deployment, owner);
     }
-    let matches = |pod: &Option<std::sync::Arc<Pod>>, service: &Service| {
+    let matches = |pod: &Option<Arc<Pod>>, service: &Service| {
         pod.as_ref()
             .is_some_and(|p| !service.spec.selector.is_empty() && selects(&service.spec.selector, &p.metadata.labels))
     };

@@ -3,7 +3,7 @@
 use super::ranking::{RankingGates, is_active, pods_to_delete, ready_since, slow_start_batch};
 use crate::cluster::Cluster;
 use crate::event::Controller;
-use kube_api::{Kind, NamespacedName, ObjectMeta, OwnerReference, Pod, ReplicaSet, ReplicaSetStatus};
+use kube_api::{Kind, LabelSelector, NamespacedName, ObjectMeta, OwnerReference, Pod, ReplicaSet, ReplicaSetStatus};
 use lab_base::{Source, Span, subject};
 use lab_protocol::{MarkKind, Phrase};
 use std::sync::Arc;
@@ -26,6 +26,7 @@ pub const MAX_PODS: usize = 1_000;
 impl Cluster {
     pub(crate) fn sync_replica_set(&mut self, key: &NamespacedName) {
         let Some(set) = self.store.get::<ReplicaSet>(key).cloned() else { return };
+        self.claim_pods(&set);
         let pods: Vec<Arc<Pod>> = self.store.pods_of(set.metadata.uid).filter(|p| is_active(p)).cloned().collect();
         let wanted = set.spec.replicas.unwrap_or(1).max(0) as usize;
         if pods.len() < wanted {
@@ -51,6 +52,25 @@ impl Cluster {
             }
         }
         self.write_replica_set_status(key);
+    }
+
+    /// Lets go of Pods that the selector no longer selects, and takes in those that it does and that nobody has
+    /// (`ClaimPods` in `pkg/controller/controller_ref_manager.go`).
+    fn claim_pods(&mut self, set: &ReplicaSet) {
+        if set.spec.selector == LabelSelector::default() {
+            return; // it would select everything
+        }
+        let selected = |p: &Pod| set.spec.selector.matches(&p.metadata.labels);
+        let own = self.store.pods_of(set.metadata.uid).filter(|p| is_active(p) && !selected(p));
+        let released: Vec<_> = own.map(|p| p.metadata.key()).collect();
+        for key in released {
+            self.store.update::<Pod>(&key, |p| p.metadata.owner_references.retain(|o| o.uid != set.metadata.uid));
+        }
+        let near = |p: &&Arc<Pod>| p.metadata.namespace == set.metadata.namespace && is_active(p) && selected(p);
+        let adopted: Vec<_> = self.store.orphans().filter(near).map(|p| p.metadata.key()).collect();
+        for key in adopted {
+            self.store.update::<Pod>(&key, |p| p.metadata.owner_references.push(owner_of_pods(set)));
+        }
     }
 
     /// The Pods of all ReplicaSets that have the same owner (`getIndirectlyRelatedPods`).
@@ -105,12 +125,7 @@ impl Cluster {
                     namespace: set.metadata.namespace.clone(),
                     labels: set.spec.template.metadata.labels.clone(),
                     annotations: set.spec.template.metadata.annotations.clone(),
-                    owner_references: vec![OwnerReference {
-                        kind: Kind::ReplicaSet.name().into(),
-                        name: set.metadata.name.clone(),
-                        uid: set.metadata.uid,
-                        controller: true,
-                    }],
+                    owner_references: vec![owner_of_pods(set)],
                     ..Default::default()
                 },
                 spec: set.spec.template.spec.clone(),
@@ -138,5 +153,14 @@ impl Cluster {
                 letter
             })
             .collect()
+    }
+}
+
+fn owner_of_pods(set: &ReplicaSet) -> OwnerReference {
+    OwnerReference {
+        kind: Kind::ReplicaSet.name().into(),
+        name: set.metadata.name.clone(),
+        uid: set.metadata.uid,
+        controller: true,
     }
 }
