@@ -5,7 +5,7 @@
 use crate::cluster::Cluster;
 use crate::event::{EventKey, Step};
 use crate::kubelet::{Process, Sandbox};
-use kube_api::{Probe, Uid};
+use kube_api::{IntOrString, Probe, Uid};
 use lab_base::{Span, Time};
 use serde::Serialize;
 
@@ -30,13 +30,38 @@ pub(crate) fn next_tick(anchor: Time, period: Span, now: Time) -> Time {
     anchor + period.times(passed + 1)
 }
 
+/// The number of a probe's port: its own, or of the container port of that name.
+fn number(s: &Sandbox, port: Option<&IntOrString>) -> Option<u16> {
+    match port? {
+        IntOrString::Int(number) => u16::try_from(*number).ok(),
+        IntOrString::String(name) => {
+            let mut ports = s.pod.spec.containers.iter().flat_map(|c| &c.ports);
+            ports.find(|p| p.name == *name).map(|p| p.container_port)
+        }
+    }
+}
+
+/// Whether the process answers a probe: it listens at the probe's port, and its cable is in. A command asks no port.
+fn answers(s: &Sandbox, probe: &Probe) -> bool {
+    let get = probe.http_get.as_ref().map(|g| &g.port);
+    let listens = match get.or(probe.tcp_socket.as_ref().map(|t| &t.port)) {
+        Some(port) => number(s, port.as_ref()).is_some_and(|port| s.accepts(port)),
+        None => s.process == Process::Listening,
+    };
+    listens && !s.cut
+}
+
+fn readiness_result(s: &Sandbox, probe: &Probe) -> bool {
+    answers(s, probe) && !s.readiness_failing
+}
+
 impl Cluster {
     /// Plans ticks for probes whose result will differ from what holds. A healthy probe costs nothing.
     pub(crate) fn look_at_probes(&mut self, uid: Uid) {
         let Some(s) = self.sandboxes.get(&uid).filter(|s| s.noticed).cloned() else { return };
         if let Some(probe) = s.readiness_probe()
             && s.readiness.next.is_none()
-            && self.readiness_result(&s) != s.ready
+            && readiness_result(&s, probe) != s.ready
         {
             let at = next_tick(s.readiness.anchor, period(probe), self.now);
             let key = self.step_after(uid, at.since(self.now), Step::Readiness);
@@ -47,7 +72,7 @@ impl Cluster {
         if let Some(probe) = s.liveness_probe()
             && s.liveness.next.is_none()
             && s.killed_at.is_none()
-            && !self.liveness_result(&s)
+            && !answers(&s, probe)
         {
             let from = s.started_at + Span::from_secs(probe.initial_delay_seconds.max(0) as u64);
             let at = next_tick(s.liveness.anchor, period(probe), self.now.max(from));
@@ -58,28 +83,15 @@ impl Cluster {
         }
     }
 
-    fn readiness_result(&self, s: &Sandbox) -> bool {
-        self.liveness_result(s) && !s.readiness_failing
-    }
-
-    /// Whether the process answers its kubelet: it listens, and its cable is in.
-    fn liveness_result(&self, s: &Sandbox) -> bool {
-        s.process == Process::Listening && !s.cut
-    }
-
     /// What a failed probe says (`pkg/probe/http`, `pkg/probe/tcp`).
-    fn probe_failure(&self, s: &Sandbox, probe: &kube_api::Probe) -> String {
+    fn probe_failure(&self, s: &Sandbox, probe: &Probe) -> String {
         let ip = s.ip.map(|ip| ip.to_string()).unwrap_or_default();
-        let number = |port: &Option<kube_api::IntOrString>| match port {
-            Some(kube_api::IntOrString::String(name)) => {
-                let mut ports = s.pod.spec.containers.iter().flat_map(|c| &c.ports);
-                ports.find(|p| p.name == *name).map_or_else(|| name.clone(), |p| p.container_port.to_string())
-            }
-            Some(port) => port.to_string(),
-            None => String::new(),
+        let number = |port: &Option<IntOrString>| match (number(s, port.as_ref()), port) {
+            (Some(port), _) => port.to_string(),
+            (None, port) => port.as_ref().map(IntOrString::to_string).unwrap_or_default(),
         };
         let dial = if s.cut { "i/o timeout" } else { "connect: connection refused" };
-        let listens = s.process == Process::Listening && !s.cut;
+        let listens = answers(s, probe);
         match (&probe.http_get, &probe.tcp_socket) {
             (Some(_), _) if listens => "HTTP probe failed with statuscode: 503".into(),
             (Some(get), _) => {
@@ -98,7 +110,7 @@ impl Cluster {
 
     pub(crate) fn readiness_tick(&mut self, sandbox: &Sandbox) {
         let Some(probe) = sandbox.readiness_probe().cloned() else { return };
-        let result = self.readiness_result(sandbox);
+        let result = readiness_result(sandbox, &probe);
         let needed = if result { probe.success_threshold } else { probe.failure_threshold }.max(1) as u32;
         let uid = sandbox.uid;
         let mut turned = false;
@@ -125,7 +137,7 @@ impl Cluster {
 
     pub(crate) fn liveness_tick(&mut self, sandbox: &Sandbox) {
         let Some(probe) = sandbox.liveness_probe().cloned() else { return };
-        let alive = self.liveness_result(sandbox);
+        let alive = answers(sandbox, &probe);
         let uid = sandbox.uid;
         let mut kill = false;
         if let Some(s) = self.sandbox_mut(uid) {
