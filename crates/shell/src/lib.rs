@@ -11,6 +11,7 @@ mod describe;
 mod filter;
 mod flags;
 mod human;
+mod item;
 mod kubectl;
 mod print;
 mod quantity;

@@ -5,11 +5,13 @@ mod create;
 mod delete;
 mod describe;
 mod drain;
+mod edit;
 mod events;
 mod exec;
 mod explain;
 mod get;
 mod info;
+mod labels;
 mod logs;
 mod manifest;
 mod rollout;
@@ -42,13 +44,13 @@ const VERBS: &[Verb] = &[
     verb("apply", &[], manifest::APPLY, manifest::apply),
     verb("create", &[], create::CREATE, create::create),
     verb("delete", &[], delete::FLAGS, delete::run),
-    verb("edit", &[], change::EDIT, change::edit),
+    verb("edit", &[], edit::EDIT, edit::edit),
     verb("scale", &[], change::SCALE, change::scale),
     verb("rollout", &[], rollout::FLAGS, rollout::run),
     verb("set", &[], change::SET, change::set),
-    verb("patch", &[], change::PATCH, change::patch),
-    verb("label", &[], change::LABEL, change::label),
-    verb("annotate", &[], change::LABEL, change::annotate),
+    verb("patch", &[], edit::PATCH, edit::patch),
+    verb("label", &[], labels::LABEL, labels::label),
+    verb("annotate", &[], labels::LABEL, labels::annotate),
     verb("expose", &[], create::EXPOSE, create::expose),
     verb("run", &[], create::RUN, create::run),
     verb("cordon", &[], change::CORDON, change::cordon),

@@ -1,6 +1,6 @@
 //! `kubectl rollout` (`kubectl/pkg/cmd/rollout`, `polymorphichelpers`).
 
-use super::change::{chosen, rolls, send};
+use super::change::{chosen, send};
 use crate::describe::{same_template, sets_of, template_text};
 use crate::flags::Args;
 use crate::resource::{self, Body, Item, Named};
@@ -54,7 +54,9 @@ pub fn run(world: &mut World<'_>, args: &Args) -> Step {
     let mut code = 0;
     for item in items {
         let result = match &item.body {
-            Body::Stored(Object::Deployment(d)) if rolls(item.type_) => act(world, &args, &item, &d.clone()),
+            Body::Stored(Object::Deployment(d)) if item.type_.kind == "Deployment" => {
+                act(world, &args, &item, &d.clone())
+            }
             _ => Err(match sub.as_str() {
                 "history" => format!(
                     "error: error retrieving history for \"{0}\", no visitor method exists for {{ {0}}}",
@@ -121,7 +123,7 @@ fn status(world: &mut World<'_>, args: &Args) -> Step {
         world.complain(&line);
         return Step::Done(0);
     }
-    if let Some(other) = items.iter().find(|i| !rolls(i.type_)) {
+    if let Some(other) = items.iter().find(|i| i.type_.kind != "Deployment") {
         return world.fail(&format!("error: no status viewer has been implemented for {}", other.type_.kind));
     }
     let once = !args.not_off("watch");
