@@ -173,7 +173,10 @@ impl Frame<'_> {
             (&["→"], "keys-right"),
             (&["+", "−"], "keys-speed"),
             (&["Ctrl S", "Ctrl Enter"], "keys-apply"),
+            (&["Ctrl Space"], "keys-complete"),
+            (&["Ctrl Shift Space"], "keys-explain"),
             (&["F8"], "keys-problem"),
+            (&["Ctrl ."], "keys-fix"),
             (&["Esc", "Tab"], "keys-leave"),
             (&["?"], "keys-help"),
         ]
