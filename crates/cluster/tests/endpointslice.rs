@@ -198,3 +198,16 @@ endpoints: [{addresses: [10.1.2.3]}]
     let names: Vec<_> = slices(timeline.cluster()).iter().map(|s| s.metadata.name.clone()).collect();
     assert_eq!(names, ["ext-1"]);
 }
+
+#[test]
+fn a_slice_that_someone_deletes_is_there_again_a_second_later() {
+    let mut timeline = zones("1.36", &service("", ""), 3);
+    let name = slices(timeline.cluster())[0].metadata.name.clone();
+    let delete = Command::Delete { kind: "EndpointSlice".into(), namespace: "default".into(), name };
+    timeline.execute_at(at(5.0), delete);
+    let endpoints = |t: &Timeline| slices(t.cluster()).iter().map(|s| s.endpoints.len()).sum::<usize>();
+    timeline.seek(at(5.99));
+    assert_eq!(endpoints(&timeline), 0);
+    timeline.seek(at(6.01));
+    assert_eq!(endpoints(&timeline), 3);
+}

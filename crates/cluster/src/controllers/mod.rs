@@ -24,13 +24,13 @@ pub(crate) fn route(cluster: &mut Cluster, change: &Change) {
         Kind::Pod => pod_changed(cluster, change),
         Kind::Service => cluster.enqueue(Controller::EndpointSlice, change.key.clone()),
         Kind::EndpointSlice => {
-            // A slice that someone else deleted or changed is put right again.
+            // A slice that someone else deleted is put right again.
             if let Some(Object::EndpointSlice(slice)) = change.new.as_ref().or(change.old.as_ref())
                 && let Some(service) = crate::proxy::service_of(slice)
                 && change.new.is_none()
             {
                 let key = NamespacedName::new(change.key.namespace.clone(), service);
-                cluster.enqueue(Controller::EndpointSlice, key);
+                cluster.enqueue_after(Controller::EndpointSlice, key, endpointslice::SLICE_CHANGE_DELAY);
             }
         }
         Kind::Node => {

@@ -29,6 +29,10 @@ use reconcile::ready_addresses;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// From a change of a slice that isn't the controller's own until it looks at the Service
+/// (`endpointSliceChangeMinSyncDelay`).
+pub(crate) const SLICE_CHANGE_DELAY: Span = Span::from_secs(1);
+
 /// After how long a Service that couldn't be done whole is looked at again (the rate limiter's first delay).
 const RETRY: Span = Span::from_secs(1);
 
