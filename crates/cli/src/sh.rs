@@ -13,7 +13,8 @@ use std::io::Write;
 pub const USAGE: &str = "servicelab sh -f FILE... [--at 30s] [--seed N] [--for 60s] -- COMMAND [ARG]...
 
   --at   simulated time at which the command is typed (default 0s)
-  --for  longest simulated time that a command which goes on (-w, a wait) may take from then on";
+  --for  simulated time for which a command may go on: by default a minute for what never ends by itself (-w, -f,
+         ping), which is then stopped; an hour for all else, whose exit code is then 124";
 
 /// A terminal waits this long between looks at the cluster.
 const STEP: Span = Span::from_millis(50);
@@ -21,7 +22,7 @@ const STEP: Span = Span::from_millis(50);
 struct Options {
     files: Vec<String>,
     at: Span,
-    length: Span,
+    length: Option<Span>,
     seed: Option<u64>,
     words: Vec<String>,
 }
@@ -29,13 +30,8 @@ struct Options {
 fn options(args: &[String]) -> Result<Options, Failure> {
     let usage = |why: &str| Failure::Usage(why.to_owned());
     let split = args.iter().position(|a| a == "--").ok_or_else(|| usage("which command? -- COMMAND"))?;
-    let mut options = Options {
-        files: Vec::new(),
-        at: Span::ZERO,
-        length: Span::from_secs(60),
-        seed: None,
-        words: args[split + 1..].to_vec(),
-    };
+    let mut options =
+        Options { files: Vec::new(), at: Span::ZERO, length: None, seed: None, words: args[split + 1..].to_vec() };
     let mut args = args[..split].iter();
     while let Some(arg) = args.next() {
         let (name, inline) = match arg.split_once('=') {
@@ -51,7 +47,7 @@ fn options(args: &[String]) -> Result<Options, Failure> {
         match name {
             "-f" | "--filename" => options.files.push(value()?),
             "--at" => options.at = time(value()?)?,
-            "--for" => options.length = time(value()?)?,
+            "--for" => options.length = Some(time(value()?)?),
             "--seed" => options.seed = Some(value()?.parse().map_err(|_| usage("--seed: a whole number"))?),
             _ => return Err(usage(&format!("unknown option {name}"))),
         }
@@ -63,6 +59,14 @@ fn options(args: &[String]) -> Result<Options, Failure> {
         return Err(usage("which command? -- COMMAND"));
     }
     Ok(options)
+}
+
+/// Whether a command goes on until one stops it.
+fn is_endless(words: &[String]) -> bool {
+    let line = words.join(" ");
+    let mut words = line.split(' ');
+    words.any(|w| matches!(w, "-w" | "--watch" | "--watch-only" | "--follow" | "ping"))
+        || line.split_once("logs").is_some_and(|(_, rest)| rest.split(' ').any(|w| w == "-f"))
 }
 
 /// What `kubectl explain` tells.
@@ -119,6 +123,8 @@ pub fn run(args: &[String], stdout: &mut dyn Write, stderr: &mut dyn Write) -> R
     let reference = if options.words.iter().any(|w| w.contains("explain")) { REFERENCE } else { "" };
     let mut terminal = Terminal { timeline, reference: Reference::read(reference.into()) };
     let begin = Time::ZERO + options.at;
+    let endless = is_endless(&options.words);
+    let length = options.length.unwrap_or(Span::from_secs(if endless { 60 } else { 3_600 }));
     terminal.timeline.seek(begin);
     let mut job = match &options.words[..] {
         // One word with blanks is a whole line, as `sh -c` has it.
@@ -144,9 +150,9 @@ pub fn run(args: &[String], stdout: &mut dyn Write, stderr: &mut dyn Write) -> R
             return Ok(0);
         }
         let now = terminal.timeline.cluster().now();
-        if now.since(begin) >= options.length {
+        if now.since(begin) >= length {
             job.interrupt();
-            return Ok(0);
+            return Ok(if endless { 0 } else { 124 });
         }
         terminal.timeline.seek(now + STEP);
     }
@@ -184,6 +190,8 @@ mod tests {
     fn what_goes_on_ends_with_the_time_given() {
         let (code, out, _) = sh(&["-f", WEB, "--for", "3s", "--", "kubectl", "get", "svc", "web", "-w"]).unwrap();
         assert_eq!((code, out.lines().count()), (0, 2));
+        let stuck = ["-f", WEB, "--for", "10ms", "--", "kubectl", "delete", "pods", "--all"];
+        assert_eq!(sh(&stuck).unwrap().0, 124);
         let (code, out, _) = sh(&["-f", WEB, "--", "kubectl", "rollout", "status", "deploy/web"]).unwrap();
         assert_eq!((code, out.as_str()), (0, "deployment \"web\" successfully rolled out\n"));
     }

@@ -81,7 +81,9 @@ impl KubeEvents {
             event.count += 1;
             return;
         }
-        all.retain(|e| now.since(e.last) < TTL);
+        if all.first().is_some_and(|e| now.since(e.last) >= TTL) {
+            all.retain(|e| now.since(e.last) < TTL);
+        }
         if all.len() >= MOST {
             all.remove(0);
         }
