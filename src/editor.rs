@@ -343,8 +343,8 @@ async fn fetch_bundle() -> Option<JsValue> {
 /// What is wrong, in words.
 pub fn words(diagnostic: &Diagnostic) -> String {
     match &diagnostic.phrase {
-        Some(phrase) if diagnostic.message.is_empty() => tp(phrase),
-        _ => diagnostic.message.clone(),
+        Some(phrase) => tp(phrase),
+        None => diagnostic.message.clone(),
     }
 }
 

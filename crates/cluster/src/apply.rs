@@ -5,8 +5,8 @@ use crate::facts::Deed;
 use crate::store::Stored;
 use kube_api::manifest::{self, Content};
 use kube_api::{
-    Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, Pod, ReplicaSet, Service, ServiceType,
-    StringMap, Taint,
+    Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, Pod, Remark, ReplicaSet, Service,
+    ServiceType, StringMap, Taint,
 };
 use lab_base::{Span, Time};
 use lab_protocol::{Diagnostic, MarkKind, Phrase};
@@ -32,7 +32,12 @@ pub fn diagnostic(d: &kube_api::Diagnostic) -> Diagnostic {
         error: d.severity == kube_api::Severity::Error,
         path: d.path.clone(),
         message: d.message.clone(),
-        phrase: None,
+        phrase: d.remark.as_ref().map(|remark| match remark {
+            Remark::WithoutEffect => Phrase::new("diag-without-effect").with("path", &d.path),
+            Remark::NotSimulated { kind, version } => {
+                Phrase::new("diag-not-simulated").with("kind", kind).with("version", version)
+            }
+        }),
     }
 }
 

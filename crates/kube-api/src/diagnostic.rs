@@ -25,12 +25,36 @@ pub struct Diagnostic {
     pub document: u32,
     /// What was probably meant instead: a field's name.
     pub hint: Option<String>,
+    /// What it is about, where the words are our own.
+    pub remark: Option<Remark>,
+}
+
+/// What no API server says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Remark {
+    /// Kubernetes acts on this field, the simulation doesn't.
+    WithoutEffect,
+    /// Kubernetes has this kind, the simulation hasn't.
+    NotSimulated {
+        /// `Ingress`.
+        kind: String,
+        /// `networking.k8s.io/v1`.
+        version: String,
+    },
 }
 
 impl Diagnostic {
     /// An error at a place.
     pub fn error(message: impl Into<String>, path: impl Into<String>, span: Span, document: u32) -> Self {
-        Diagnostic { message: message.into(), path: path.into(), span, severity: Severity::Error, document, hint: None }
+        Diagnostic {
+            message: message.into(),
+            path: path.into(),
+            span,
+            severity: Severity::Error,
+            document,
+            hint: None,
+            remark: None,
+        }
     }
     /// A warning at a place.
     pub fn warning(message: impl Into<String>, path: impl Into<String>, span: Span, document: u32) -> Self {

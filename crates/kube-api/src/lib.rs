@@ -19,6 +19,6 @@ pub mod validation;
 pub mod wire;
 pub mod yaml;
 
-pub use diagnostic::{Diagnostic, Severity};
+pub use diagnostic::{Diagnostic, Remark, Severity};
 pub use objects::*;
 pub use release::Release;

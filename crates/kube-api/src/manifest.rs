@@ -3,7 +3,7 @@
 use crate::decode::{self, Decoded};
 use crate::validation;
 use crate::yaml::{self, Span, Tree, Value};
-use crate::{Diagnostic, Kind, Object, Release, place as places, schema};
+use crate::{Diagnostic, Kind, Object, Release, Remark, place as places, schema};
 
 /// One object of a text.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,7 +193,8 @@ impl Parsed {
         }
         for (path, span) in unused {
             let message = format!("{path}: known to Kubernetes, but without effect in this simulation");
-            self.diagnostics.push(Diagnostic::warning(message, path, span, document));
+            let remark = Some(Remark::WithoutEffect);
+            self.diagnostics.push(Diagnostic { remark, ..Diagnostic::warning(message, path, span, document) });
         }
         if refused || !errors.is_empty() {
             return;

@@ -1,7 +1,7 @@
 //! Manifests as people write them: what is read, what is said, and where.
 
 use kube_api::manifest::{Content, parse, parse_as, place};
-use kube_api::{Kind, Object, Release, Severity, StringMap, defaults, yaml};
+use kube_api::{Kind, Object, Release, Remark, Severity, StringMap, defaults, yaml};
 use serde::Deserialize;
 
 const TUTORIAL: &str = include_str!("data/tutorial.yaml");
@@ -35,6 +35,7 @@ fn fields_without_effect_are_said_to_have_none() {
     let parsed = parse(TUTORIAL);
     let warned: Vec<&str> = parsed.diagnostics.iter().map(|d| d.path.as_str()).collect();
     assert!(parsed.diagnostics.iter().all(|d| d.severity == Severity::Warning));
+    assert!(parsed.diagnostics.iter().all(|d| d.remark == Some(Remark::WithoutEffect)));
     for path in ["spec.template.spec.volumes", "spec.template.spec.containers[0].env", "spec.template.spec.affinity"] {
         assert!(warned.contains(&path), "{path}");
     }

@@ -256,8 +256,8 @@ pub struct Diagnostic {
     pub error: bool,
     /// `spec.ports[0].port`, or empty.
     pub path: String,
-    /// Kubernetes' own words (English, as on a real cluster), or empty.
+    /// Kubernetes' own words (English, as on a real cluster), or what a terminal says.
     pub message: String,
-    /// Our own words, when `message` is empty.
+    /// Our own words, which go before `message`.
     pub phrase: Option<Phrase>,
 }

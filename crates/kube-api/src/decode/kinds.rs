@@ -1,8 +1,8 @@
 //! Kinds that Kubernetes has, and what is said about those that aren't simulated here.
 
-use crate::Diagnostic;
 use crate::objects::Kind;
 use crate::yaml::Span;
+use crate::{Diagnostic, Remark};
 
 /// Kinds that Kubernetes 1.36 serves besides those simulated here, with their versions.
 const OTHERS: &str = "\
@@ -48,7 +48,8 @@ pub(crate) fn explain(version: &str, kind: &str) -> (Diagnostic, bool) {
     let here = |message: String| Diagnostic::error(message, "", Span::default(), 0);
     if others().any(|known| known == (version, kind)) {
         let message = format!("{kind} ({version}) is known to Kubernetes, but not simulated here");
-        return (Diagnostic::warning(message, "", Span::default(), 0), false);
+        let remark = Some(Remark::NotSimulated { kind: kind.into(), version: version.into() });
+        return (Diagnostic { remark, ..Diagnostic::warning(message, "", Span::default(), 0) }, false);
     }
     let all = Kind::ALL.into_iter().map(|k| (k.api_version(), k.name())).chain(others());
     let near = all.map(|(v, k)| (distance(kind, k) + usize::from(k != kind && v != version), v, k)).min();
