@@ -77,6 +77,8 @@ if want engine; then
   step "clippy" native cargo clippy --locked --workspace --exclude servicelab --all-targets -- -D warnings
   step "schema as Kubernetes has it" native tools/schema.sh --check
   step "native tests" native cargo test --locked --workspace --exclude servicelab --no-fail-fast
+  # Another minute's inputs each day of the year; the same day, the same inputs.
+  step "fuzz" native cargo run --locked -q -p lab-fuzz -- --seconds 60 --seed "$(date +%j)"
 fi
 
 # ---- lessons
