@@ -26,6 +26,7 @@ mod scenario;
 mod scheduler;
 mod status;
 mod store;
+mod target;
 mod timeline;
 mod traffic;
 mod view;
@@ -44,9 +45,10 @@ pub use machine::Machine;
 pub use proxy::{ProxySpec, SYNC_PERIOD, min_sync_period};
 pub use report::{Report, report};
 pub use scenario::{
-    Arrival, ClientSpec, ClusterSpec, NodeEntry, Nodes, Scenario, Sigterm, Target, WorkloadSpec, parse_duration,
+    Arrival, ClientSpec, ClusterSpec, NodeEntry, Nodes, Scenario, Sigterm, WorkloadSpec, parse_duration,
 };
 pub use store::{Store, Stored, Table};
+pub use target::Target;
 pub use timeline::{Observer, Recording, Timeline};
 pub use traffic::{Client, Request, RequestId};
 pub use view::FrameMaker;
