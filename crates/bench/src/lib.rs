@@ -4,11 +4,27 @@
 //! so that a faster wrong run shows, and native and wasm can be held against each other.
 #![forbid(unsafe_code)]
 
+use std::any::Any;
+
 mod proxy;
 mod runs;
 mod typing;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
+
+/// What a run came to.
+pub struct Done {
+    /// The same for the same work.
+    pub checksum: String,
+    /// What was made, to be dropped when the clock doesn't run.
+    pub kept: Box<dyn Any>,
+}
+
+impl From<String> for Done {
+    fn from(checksum: String) -> Done {
+        Done { checksum, kept: Box::new(()) }
+    }
+}
 
 /// Something whose time matters.
 pub struct Work {
@@ -21,7 +37,7 @@ pub struct Work {
     /// Most milliseconds a run may take natively and as wasm, where the project has set itself a mark.
     pub budget: Option<(f64, f64)>,
     /// Makes ready; the result is what is timed.
-    pub prepare: fn() -> Box<dyn FnMut() -> String>,
+    pub prepare: fn() -> Box<dyn FnMut() -> Done>,
 }
 
 /// Every work.

@@ -1,6 +1,6 @@
 //! kube-proxy and the packet path in large clusters.
 
-use crate::Work;
+use crate::{Done, Work};
 use datapath::{Entry, Flow, Kernel, KernelConfig, L4};
 use kube_api::manifest::{self, Content};
 use kube_api::{Endpoint, EndpointSlice, IpFamily, NamespacedName, Object, Service};
@@ -21,7 +21,8 @@ pub fn works() -> Vec<Work> {
                 let objects = objects(10_000, 10);
                 Box::new(move || {
                     let mut proxier = proxier(&objects);
-                    format!("{} rules", rule_count(&proxier.sync_rules()))
+                    let rules = proxier.sync_rules();
+                    Done { checksum: format!("{} rules", rule_count(&rules)), kept: Box::new((proxier, rules)) }
                 })
             },
         },
@@ -32,7 +33,7 @@ pub fn works() -> Vec<Work> {
             budget: Some((50.0, 100.0)),
             prepare: || {
                 let rules = proxier(&objects(10_000, 10)).sync_rules();
-                Box::new(move || format!("{} bytes", rules.text().len()))
+                Box::new(move || format!("{} bytes", rules.text().len()).into())
             },
         },
         Work {
@@ -54,7 +55,7 @@ pub fn works() -> Vec<Work> {
                         proxier.set_endpoint_slice(key, Some(slice.clone()));
                         proxier.sync_rules();
                     }
-                    format!("{} rules", rule_count(&proxier.sync_rules()))
+                    format!("{} rules", rule_count(&proxier.sync_rules())).into()
                 })
             },
         },
@@ -73,7 +74,7 @@ pub fn works() -> Vec<Work> {
                         let opened = kernel.open(at(i), flow(i), Entry::Pod, &mut dice);
                         sum = sum.wrapping_mul(31).wrapping_add(port(opened.nat.dst));
                     }
-                    format!("{sum:016x}")
+                    Done { checksum: format!("{sum:016x}"), kept: Box::new(kernel) }
                 })
             },
         },
@@ -93,7 +94,7 @@ pub fn works() -> Vec<Work> {
                         let nat = kernel.established(at(10_000), flow(i % 10_000));
                         sum = sum.wrapping_mul(31).wrapping_add(nat.map_or(0, |nat| port(nat.dst)));
                     }
-                    format!("{sum:016x}")
+                    format!("{sum:016x}").into()
                 })
             },
         },

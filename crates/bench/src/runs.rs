@@ -16,14 +16,14 @@ pub fn works() -> Vec<Work> {
             size: "1,000 Pods on 10 nodes",
             count: 1,
             budget: Some((500.0, 1_000.0)),
-            prepare: || Box::new(|| deployment(1_000, 10)),
+            prepare: || Box::new(|| deployment(1_000, 10).into()),
         },
         Work {
             name: "a Deployment becomes ready",
             size: "5,000 Pods on 100 nodes",
             count: 1,
             budget: Some((3_000.0, 6_000.0)),
-            prepare: || Box::new(|| deployment(5_000, 100)),
+            prepare: || Box::new(|| deployment(5_000, 100).into()),
         },
         Work {
             name: "300 s of a busy Service",
@@ -35,7 +35,7 @@ pub fn works() -> Vec<Work> {
                 Box::new(move || {
                     let (mut timeline, _, _) = Timeline::new(&scenario, None, ());
                     timeline.seek(Time::from_secs(300));
-                    timeline.cluster().state_hash()
+                    timeline.cluster().state_hash().into()
                 })
             },
         },
@@ -51,7 +51,7 @@ pub fn works() -> Vec<Work> {
                     for moment in 0..10 {
                         timeline.seek(Time::from_millis(590_900 - moment * 59_000));
                     }
-                    timeline.cluster().state_hash()
+                    timeline.cluster().state_hash().into()
                 })
             },
         },
@@ -64,7 +64,7 @@ pub fn works() -> Vec<Work> {
                 Box::new(|| {
                     let (mut timeline, _, _) = Timeline::new(WEB, None, ());
                     timeline.seek(Time::from_secs(600));
-                    timeline.cluster().state_hash()
+                    timeline.cluster().state_hash().into()
                 })
             },
         },
@@ -73,7 +73,7 @@ pub fn works() -> Vec<Work> {
             size: "a minute, 4 Pods",
             count: 1_200,
             budget: None,
-            prepare: || Box::new(|| frames(WEB)),
+            prepare: || Box::new(|| frames(WEB).into()),
         },
         Work {
             name: "frames of 50 ms",
@@ -82,7 +82,7 @@ pub fn works() -> Vec<Work> {
             budget: None,
             prepare: || {
                 let many = web(300, 500);
-                Box::new(move || frames(&many))
+                Box::new(move || frames(&many).into())
             },
         },
     ]

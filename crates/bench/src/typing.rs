@@ -16,9 +16,9 @@ pub fn works() -> Vec<Work> {
                 let yaml = thousand_lines();
                 Box::new(move || match &Engine::new().handle(Request::Check { ticket: 1, yaml: yaml.clone() })[..] {
                     [Reply::Checked { diagnostics, fixes, .. }] => {
-                        format!("{} mistakes, {} fixes", diagnostics.len(), fixes.len())
+                        format!("{} mistakes, {} fixes", diagnostics.len(), fixes.len()).into()
                     }
-                    _ => String::new(),
+                    _ => String::new().into(),
                 })
             },
         },
@@ -33,8 +33,8 @@ pub fn works() -> Vec<Work> {
                 Box::new(move || {
                     let ask = Request::Complete { ticket: 1, yaml: yaml.clone(), line, column: 5 };
                     match &Engine::new().handle(ask)[..] {
-                        [Reply::Completed { suggestions, .. }] => format!("{} words", suggestions.len()),
-                        _ => String::new(),
+                        [Reply::Completed { suggestions, .. }] => format!("{} words", suggestions.len()).into(),
+                        _ => String::new().into(),
                     }
                 })
             },

@@ -1,12 +1,15 @@
 //! For Node, which has the clock.
 
-use crate::works;
+use crate::{Done, works};
 use std::cell::RefCell;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-type Run = Box<dyn FnMut() -> String>;
+type Run = Box<dyn FnMut() -> Done>;
 
-thread_local!(static PREPARED: RefCell<Option<Run>> = const { RefCell::new(None) });
+thread_local! {
+    static PREPARED: RefCell<Option<Run>> = const { RefCell::new(None) };
+    static DONE: RefCell<Option<Done>> = const { RefCell::new(None) };
+}
 
 /// Makes a work ready.
 #[wasm_bindgen]
@@ -17,8 +20,15 @@ pub fn prepare(index: usize) {
 
 /// Runs it once.
 #[wasm_bindgen]
-pub fn run() -> String {
-    PREPARED.with(|p| p.borrow_mut().as_mut().map(|run| run()).unwrap_or_default())
+pub fn run() {
+    let done = PREPARED.with(|p| p.borrow_mut().as_mut().map(|run| run()));
+    DONE.with(|d| *d.borrow_mut() = done);
+}
+
+/// Drops what the last run made, and gives its checksum.
+#[wasm_bindgen]
+pub fn rest() -> String {
+    DONE.with(|d| d.borrow_mut().take()).map(|done| done.checksum).unwrap_or_default()
 }
 
 /// The memory that there is now, in bytes; wasm's never shrinks.
