@@ -32,7 +32,7 @@ pub fn diagnostic(d: &kube_api::Diagnostic) -> Diagnostic {
         error: d.severity == kube_api::Severity::Error,
         path: d.path.clone(),
         message: d.message.clone(),
-        phrase: d.remark.as_ref().map(|remark| match remark {
+        phrase: d.remark.as_deref().map(|remark| match remark {
             Remark::WithoutEffect => Phrase::new("diag-without-effect").with("path", &d.path),
             Remark::NotSimulated { kind, version } => {
                 Phrase::new("diag-not-simulated").with("kind", kind).with("version", version)

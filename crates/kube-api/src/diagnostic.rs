@@ -26,7 +26,7 @@ pub struct Diagnostic {
     /// What was probably meant instead: a field's name.
     pub hint: Option<String>,
     /// What it is about, where the words are our own.
-    pub remark: Option<Remark>,
+    pub remark: Option<Box<Remark>>,
 }
 
 /// What no API server says.

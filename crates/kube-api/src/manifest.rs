@@ -193,7 +193,7 @@ impl Parsed {
         }
         for (path, span) in unused {
             let message = format!("{path}: known to Kubernetes, but without effect in this simulation");
-            let remark = Some(Remark::WithoutEffect);
+            let remark = Some(Box::new(Remark::WithoutEffect));
             self.diagnostics.push(Diagnostic { remark, ..Diagnostic::warning(message, path, span, document) });
         }
         if refused || !errors.is_empty() {

@@ -48,7 +48,7 @@ pub(crate) fn explain(version: &str, kind: &str) -> (Diagnostic, bool) {
     let here = |message: String| Diagnostic::error(message, "", Span::default(), 0);
     if others().any(|known| known == (version, kind)) {
         let message = format!("{kind} ({version}) is known to Kubernetes, but not simulated here");
-        let remark = Some(Remark::NotSimulated { kind: kind.into(), version: version.into() });
+        let remark = Some(Box::new(Remark::NotSimulated { kind: kind.into(), version: version.into() }));
         return (Diagnostic { remark, ..Diagnostic::warning(message, "", Span::default(), 0) }, false);
     }
     let all = Kind::ALL.into_iter().map(|k| (k.api_version(), k.name())).chain(others());
