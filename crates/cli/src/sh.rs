@@ -16,7 +16,7 @@ pub const USAGE: &str = "servicelab sh -f FILE... [--at 30s] [--seed N] [--for 6
   --for  simulated time for which a command may go on: by default a minute for what never ends by itself (-w, -f,
          ping), which is then stopped; an hour for all else, whose exit code is then 124";
 
-/// A terminal waits this long between looks at the cluster.
+/// A terminal looks at the cluster at least as often.
 const STEP: Span = Span::from_millis(50);
 
 struct Options {
@@ -154,7 +154,9 @@ pub fn run(args: &[String], stdout: &mut dyn Write, stderr: &mut dyn Write) -> R
             job.interrupt();
             return Ok(if endless { 0 } else { 124 });
         }
-        terminal.timeline.seek(now + STEP);
+        // A watch hears of each change, so nothing that happens is passed over.
+        let next = terminal.timeline.cluster().next_event_at().unwrap_or(Time::FOREVER);
+        terminal.timeline.seek(next.max(now + Span::from_micros(1)).min(now + STEP));
     }
 }
 

@@ -274,14 +274,6 @@ impl Cluster {
                 field: format!("spec.containers{{{name}}}"),
                 ..of(type_, reason, "kubelet", node)
             };
-            let started = matches!(is, Some(ContainerState::Running { .. })) && was != is;
-            if started {
-                let pulled = format!("Container image {:?} already present on machine", container.image);
-                self.event(&of("Normal", "Pulled"), pulled);
-                let colon = if self.release.0 >= 32 { ":" } else { "" };
-                self.event(&of("Normal", "Created"), format!("Created container{colon} {name}"));
-                self.event(&of("Normal", "Started"), format!("Started container {name}"));
-            }
             let backs_off = |s: &Option<ContainerState>| matches!(s, Some(ContainerState::Waiting { reason }) if reason == "CrashLoopBackOff");
             if backs_off(&is) && !backs_off(&was) {
                 let meta = &new.metadata;
@@ -300,6 +292,31 @@ impl Cluster {
 
     fn kubelet_lives(&self, node: &str) -> bool {
         self.machines.get(node).is_some_and(|m| m.is_reachable())
+    }
+
+    /// The kubelet starts a container (`pkg/kubelet/kuberuntime/kuberuntime_container.go`, `pkg/kubelet/images`).
+    pub(crate) fn start_events(&mut self, pod: &Pod) {
+        let node = pod.spec.node_name.as_str();
+        if !self.kubelet_lives(node) {
+            return;
+        }
+        for container in &pod.spec.containers {
+            let name = &container.name;
+            let of = |reason| Draft {
+                type_: "Normal",
+                reason,
+                component: "kubelet",
+                kind: Kind::Pod,
+                meta: &pod.metadata,
+                field: format!("spec.containers{{{name}}}"),
+                host: node,
+            };
+            let pulled = format!("Container image {:?} already present on machine", container.image);
+            self.event(&of("Pulled"), pulled);
+            let colon = if self.release.0 >= 32 { ":" } else { "" };
+            self.event(&of("Created"), format!("Created container{colon} {name}"));
+            self.event(&of("Started"), format!("Started container {name}"));
+        }
     }
 
     /// `pkg/kubelet/prober/prober.go`

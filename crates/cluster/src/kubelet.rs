@@ -260,6 +260,7 @@ impl Cluster {
     }
 
     fn process_started(&mut self, sandbox: &Sandbox) {
+        self.start_events(&sandbox.pod);
         let now = self.now;
         let uid = sandbox.uid;
         let boot = self.takes(sandbox.workload.start_up);
