@@ -186,6 +186,13 @@ browserTest("what a word means is shown under the pointer, and by Ctrl+Shift+Spa
   await page.keyboard.press("Control+Shift+Space");
   await page.locator("#editor .lab-about").waitFor();
   assert.match(await page.locator("#editor [role=status]", { hasText: "targetPort" }).textContent(), /IntOrString.*Number or name/);
+  // It can be gone to, to scroll; Escape leads back.
+  await page.keyboard.press("Tab");
+  assert.equal(await page.getByRole("group", { name: "targetPort" }).evaluate((e) => e.getRootNode().activeElement === e), true);
+  await page.keyboard.press("Escape");
+  await page.locator("#editor .lab-about").waitFor({ state: "detached" });
+  await page.keyboard.press("Control+Shift+Space");
+  await page.locator("#editor .lab-about").waitFor();
   await page.keyboard.press("Escape");
   await page.locator("#editor .lab-about").waitFor({ state: "detached" });
 });
@@ -209,11 +216,17 @@ browserTest("a mistake with one remedy is put right by its button or by Ctrl+.",
   await page.evaluate(() => window.editor.gotoLine(window.handle, 1, 1));
   await page.keyboard.press("Control+.");
   assert.match(await text(page), /\n  - # 端口\n    name: http # the only one\n    port: 81\n/);
-  // The text has gone on: what was said of it can't be put right any more.
+  // The text has gone on elsewhere: the fix goes with its place. Gone on just there, it can't be put right any more.
   await page.keyboard.press("Control+z");
   await diagnose(page, { ...wrongPort, fix });
   await page.evaluate(() => window.editor.gotoLine(window.handle, 1, 1));
-  await page.keyboard.type("# ");
+  await page.keyboard.type("# 注\n");
+  await page.keyboard.press("Control+.");
+  assert.match(await text(page), /^# 注\n.*targetPort: 8080\n/s);
+  await page.keyboard.press("Control+z");
+  await diagnose(page, { ...wrongPort, line: 13, fix: { ...fix, edits: [{ ...fix.edits[0], line: 13 }] } });
+  await page.evaluate(() => window.editor.gotoLine(window.handle, 13, 19));
+  await page.keyboard.type("9");
   const now = await text(page);
   await page.keyboard.press("Control+.");
   assert.equal(await text(page), now);

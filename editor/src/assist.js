@@ -96,6 +96,15 @@ async function explainAt(view, ask, at) {
   if (!found || view.state.doc !== doc) return null;
   const line = doc.lineAt(at).number;
   const dom = describe(view, found);
+  // A long one scrolls, so it can be gone to by Tab; Escape leads back.
+  dom.tabIndex = 0;
+  dom.setAttribute("role", "group");
+  dom.setAttribute("aria-label", found.name);
+  dom.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    view.dispatch({ effects: setAbout.of(null) });
+    view.focus();
+  });
   return {
     pos: positionOf(doc, line, found.column), end: positionOf(doc, line, found.column + found.length),
     above: true, words: dom.textContent, create: () => ({ dom }),
@@ -125,8 +134,8 @@ export function assist({ complete, explain }) {
     extensions.push(
       about, announcer,
       keymap.of([{ key: "Ctrl-Shift-Space", run: show }, { key: "Escape", run: hide }]),
-      hoverTooltip((view, at) => explainAt(view, explain, at), { hoverTime: REST_MS }),
-      EditorView.domEventHandlers({ blur: (_, view) => void hide(view) }),
+      hoverTooltip((view, at) => explainAt(view, explain, at), { hoverTime: REST_MS, hideOnChange: true }),
+      EditorView.domEventHandlers({ blur: (event, view) => void (view.dom.contains(event.relatedTarget) || hide(view)) }),
     );
   }
   return extensions;

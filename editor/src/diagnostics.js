@@ -64,7 +64,7 @@ class Messages extends WidgetType {
       button.className = "lab-fix";
       button.textContent = fix.title;
       // The box may be older than the mistake that it now stands for: it is looked up by its place.
-      button.addEventListener("click", () => repair(view, (item) => item.message === message && item.line.from === view.state.doc.lineAt(view.posAtDOM(box)).from));
+      button.addEventListener("click", () => repair(view, (item, line) => item.message === message && line === view.state.doc.lineAt(view.posAtDOM(box)).from));
     }
     return box;
   }
@@ -108,6 +108,16 @@ function draw(doc, list) {
   };
 }
 
+/** A mistake after a change. Its fix was made for the text as it was: it goes if that has changed just there. */
+function moved(item, changes) {
+  const touched = item.fix?.changes.some(({ from, to }) => changes.touchesRange(from, to));
+  const fix = touched || !item.fix ? null : {
+    ...item.fix,
+    changes: item.fix.changes.map((change) => ({ ...change, from: changes.mapPos(change.from, 1), to: changes.mapPos(change.to, -1) })),
+  };
+  return { ...item, from: changes.mapPos(item.from, 1), fix };
+}
+
 const shown = StateEffect.define();
 
 export const showDiagnostics = (doc, list) => shown.of(list.length ? draw(doc, list) : nothing);
@@ -117,8 +127,7 @@ const field = StateField.define({
   update(value, tr) {
     for (const effect of tr.effects) if (effect.is(shown)) return effect.value;
     if (!tr.docChanged || value === nothing) return value;
-    // The fixes were made for the text as it was; the page will say the mistakes again.
-    return { ...value, found: [], decorations: value.decorations.map(tr.changes), gutter: value.gutter.map(tr.changes) };
+    return { ...value, found: value.found.map((item) => moved(item, tr.changes)), decorations: value.decorations.map(tr.changes), gutter: value.gutter.map(tr.changes) };
   },
   provide: (f) => [
     EditorView.decorations.from(f, (value) => value.decorations),
@@ -129,7 +138,7 @@ const field = StateField.define({
 
 /** Puts the first mistake right that is meant. */
 function repair(view, meant) {
-  const item = view.state.field(field).found.find((each) => each.fix && meant(each));
+  const item = view.state.field(field).found.find((each) => each.fix && meant(each, view.state.doc.lineAt(each.from).from));
   if (!item) return false;
   view.dispatch({ changes: item.fix.changes, userEvent: "input.fix", scrollIntoView: true });
   view.focus();
@@ -138,8 +147,8 @@ function repair(view, meant) {
 
 /** The mistake at the caret's line, else the next one that can be put right. */
 const repairHere = (view) => {
-  const line = view.state.doc.lineAt(view.state.selection.main.head);
-  return repair(view, (item) => item.line.from === line.from) || repair(view, (item) => item.line.from > line.from) || repair(view, () => true);
+  const { from } = view.state.doc.lineAt(view.state.selection.main.head);
+  return repair(view, (_, line) => line === from) || repair(view, (_, line) => line > from) || repair(view, () => true);
 };
 
 /** The next mistake after the caret (or the one before it), round the ends. */

@@ -91,6 +91,7 @@ const rules = {
     padding: "8px 12px", fontFamily: "var(--font-ui)", fontSize: "12px", lineHeight: "17px", maxWidth: "min(460px, 86vw)", maxHeight: "min(260px, 50vh)",
     overflow: "auto", overflowWrap: "anywhere", boxSizing: "border-box", whiteSpace: "normal",
   },
+  ".lab-about:focus-visible": { outline: "2px solid var(--accent)", outlineOffset: "-2px" },
   ".lab-about p": { margin: "4px 0 0" },
   ".lab-about-head": { fontFamily: "var(--font-mono)" },
   ".lab-about-values": { fontFamily: "var(--font-mono)", color: "var(--c-num)", marginTop: "4px" },
