@@ -261,7 +261,7 @@ pub fn node_roles(node: &Node) -> String {
         })
         .filter(|r| !r.is_empty())
         .collect();
-    roles.sort_unstable();
+    crate::order::sort_by(&mut roles, |a, b| a.cmp(b));
     or_none(&roles.join(","))
 }
 

@@ -114,9 +114,9 @@ impl Filter {
                     digits.parse::<u64>().unwrap_or(0)
                 };
                 if *numeric {
-                    lines.sort_by(|a, b| number(a).cmp(&number(b)).then(a.cmp(b)));
+                    crate::order::sort_by(&mut lines, |a, b| number(a).cmp(&number(b)).then(a.cmp(b)));
                 } else {
-                    lines.sort_unstable();
+                    crate::order::sort_by(&mut lines, |a, b| a.cmp(b));
                 }
                 if *unique {
                     lines.dedup();

@@ -302,8 +302,8 @@ fn all_endpoints(cluster: &Cluster, namespace: Option<&str>) -> Vec<Item> {
         }
         for subset in &mut subsets {
             let by_ip = |(ip, ..): &(String, String, String)| ip.clone();
-            subset.ready.sort_by_key(by_ip);
-            subset.not_ready.sort_by_key(by_ip);
+            crate::order::sort_by_key(&mut subset.ready, by_ip);
+            crate::order::sort_by_key(&mut subset.not_ready, by_ip);
         }
         let meta = ObjectMeta {
             name: service.metadata.name.clone(),

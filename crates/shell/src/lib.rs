@@ -13,6 +13,7 @@ mod flags;
 mod human;
 mod item;
 mod kubectl;
+mod order;
 mod print;
 mod quantity;
 mod resource;

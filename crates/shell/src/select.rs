@@ -194,7 +194,7 @@ pub fn format_selector(selector: &LabelSelector) -> String {
         selector.match_labels.iter().map(|(k, v)| (k.clone(), format!("{k}={v}"))).collect();
     parts.extend(selector.match_expressions.iter().map(|r| {
         let mut values = r.values.clone();
-        values.sort();
+        crate::order::sort_by(&mut values, |a, b| a.cmp(b));
         let (key, values) = (&r.key, values.join(","));
         let text = match r.operator {
             SelectorOperator::In => format!("{key} in ({values})"),
@@ -204,7 +204,7 @@ pub fn format_selector(selector: &LabelSelector) -> String {
         };
         (key.clone(), text)
     }));
-    parts.sort_by(|a, b| a.0.cmp(&b.0));
+    crate::order::sort_by(&mut parts, |a, b| a.0.cmp(&b.0));
     if parts.is_empty() {
         return "<none>".into();
     }

@@ -125,7 +125,7 @@ pub(crate) fn of_object(cluster: &Cluster, kind: &str, meta: &ObjectMeta) -> Vec
         .kube_events()
         .filter(|e| e.kind == kind && e.name == meta.name && e.namespace == meta.namespace)
         .collect();
-    events.sort_by_key(|e| e.last);
+    crate::order::sort_by_key(&mut events, |e| e.last);
     events
 }
 

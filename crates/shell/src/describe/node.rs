@@ -91,7 +91,7 @@ fn lease(page: &mut Page<'_>, node: &Node) {
 fn pods(page: &mut Page<'_>, node: &Node) {
     let mut pods: Vec<Arc<Pod>> =
         page.cluster.store().pods_on(&node.metadata.name).filter(|p| !p.is_finished()).cloned().collect();
-    pods.sort_by_key(|p| p.metadata.key());
+    crate::order::sort_by_key(&mut pods, |p| p.metadata.key());
     page.line(0, &format!("Non-terminated Pods:\t({} in total)", pods.len()));
     page.line(1, "Namespace\tName\t\tCPU Requests\tCPU Limits\tMemory Requests\tMemory Limits\tAge");
     page.line(1, "---------\t----\t\t------------\t----------\t---------------\t-------------\t---");

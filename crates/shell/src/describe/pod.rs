@@ -101,7 +101,7 @@ fn selectors(page: &mut Page<'_>, space: &str, nodes: &StringMap, tolerations: &
             (t.key.clone(), text)
         })
         .collect();
-    texts.sort_by(|a, b| a.0.cmp(&b.0));
+    crate::order::sort_by(&mut texts, |a, b| a.0.cmp(&b.0));
     for (i, (_, text)) in texts.iter().enumerate() {
         let head = if i == 0 { format!("{space}Tolerations:\t") } else { format!("{space}\t") };
         page.line(0, &format!("{head}{text}"));

@@ -70,7 +70,7 @@ pub(crate) fn sets_of(cluster: &Cluster, o: &Deployment) -> Vec<Arc<ReplicaSet>>
         .filter(|s| s.metadata.controller().is_some_and(|c| c.uid == o.metadata.uid))
         .cloned()
         .collect();
-    sets.sort_by_key(|s| (s.metadata.creation_timestamp, s.metadata.uid));
+    crate::order::sort_by_key(&mut sets, |s| (s.metadata.creation_timestamp, s.metadata.uid));
     sets
 }
 

@@ -39,7 +39,7 @@ pub fn run(world: &mut World<'_>, args: &Args) -> Step {
             .filter(|e| about.as_ref().is_none_or(|(t, name)| e.kind == t.kind && e.name == *name))
             .filter(|e| types.is_empty() || types.iter().any(|t| t.eq_ignore_ascii_case(e.type_)))
             .collect();
-        events.sort_by_key(|e| e.last);
+        crate::order::sort_by_key(&mut events, |e| e.last);
         events
     };
     let mut heading: Vec<String> = ["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"].map(String::from).into();

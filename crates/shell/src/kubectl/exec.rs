@@ -34,7 +34,7 @@ pub fn pod_of(world: &World<'_>, word: &str, namespace: &str) -> Result<Arc<Pod>
             .cloned()
             .collect();
         // controller.ByLogging, ActivePods: ready ones first.
-        pods.sort_by_key(|p| (!p.is_ready(), p.metadata.name.clone()));
+        crate::order::sort_by_key(&mut pods, |p| (!p.is_ready(), p.metadata.name.clone()));
         pods.into_iter().next().ok_or_else(|| "error: timed out waiting for the condition".to_owned())
     };
     match &item.body {

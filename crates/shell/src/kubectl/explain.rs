@@ -106,7 +106,7 @@ fn explain<'a>(
 
 fn sorted(owner: &str, reference: &Reference) -> Vec<Field> {
     let mut fields = fields_of(owner, reference);
-    fields.sort_by_key(|f| f.name);
+    crate::order::sort_by_key(&mut fields, |f| f.name);
     fields
 }
 

@@ -160,7 +160,9 @@ impl Query {
                 };
                 (number, value.map(|value| jsonpath::value_text(&of(value))).unwrap_or_default())
             };
-            items.sort_by_cached_key(key);
+            let mut keyed: Vec<((i128, String), Item)> = items.into_iter().map(|i| (key(&i), i)).collect();
+            crate::order::sort_by(&mut keyed, |a, b| a.0.cmp(&b.0));
+            items = keyed.into_iter().map(|(_, item)| item).collect();
         }
         Ok((items, missing))
     }

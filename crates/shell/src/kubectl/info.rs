@@ -1,6 +1,7 @@
 //! `kubectl api-resources`, `api-versions`, `version`.
 
 use crate::flags::Args;
+use crate::order::sort_by_key;
 use crate::resource::TYPES;
 use crate::table::Table;
 use crate::{Step, World};
@@ -25,8 +26,8 @@ pub fn resources(world: &mut World<'_>, args: &Args) -> Step {
         .collect();
     match args.text("sort-by") {
         "" => {}
-        "name" => types.sort_by_key(|t| t.plural),
-        "kind" => types.sort_by_key(|t| t.kind),
+        "name" => sort_by_key(&mut types, |t| t.plural),
+        "kind" => sort_by_key(&mut types, |t| t.kind),
         _ => {
             return world.fail(
                 "error: --sort-by accepts only name or kind\nSee 'kubectl api-resources -h' for help and examples",
@@ -68,7 +69,7 @@ pub fn resources(world: &mut World<'_>, args: &Args) -> Step {
 /// `kubectl api-versions`.
 pub fn versions(world: &mut World<'_>, _: &Args) -> Step {
     let mut all: Vec<String> = TYPES.iter().map(|t| t.api_version()).collect();
-    all.sort();
+    sort_by_key(&mut all, Clone::clone);
     all.dedup();
     all.iter().for_each(|v| world.say(v));
     Step::Done(0)

@@ -271,7 +271,7 @@ strategy clusterIP type externalIPs sessionAffinity loadBalancerIP externalName 
     let place = |name: &str| ORDER.split_ascii_whitespace().position(|o| o == name);
     match &mut tree.value {
         Value::Map(entries) => {
-            entries.sort_by_key(|(key, _)| place(&key.name));
+            crate::order::sort_by_key(entries, |(key, _)| place(&key.name));
             let inner = entries.iter_mut().filter(|(k, _)| !matches!(k.name.as_str(), "labels" | "matchLabels"));
             inner.for_each(|(_, t)| as_declared(t));
         }

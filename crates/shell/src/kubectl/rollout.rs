@@ -176,7 +176,7 @@ fn revision(set: &ReplicaSet) -> i64 {
 /// The ReplicaSets of a Deployment by revision.
 fn by_revision(world: &World<'_>, deployment: &Deployment) -> Vec<Arc<ReplicaSet>> {
     let mut sets = sets_of(world.cluster(), deployment);
-    sets.sort_by_key(|s| revision(s));
+    crate::order::sort_by_key(&mut sets, |s| revision(s));
     sets
 }
 

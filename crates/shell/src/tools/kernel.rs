@@ -115,7 +115,7 @@ fn blocks(script: &str) -> String {
         }
     }
     // nft lists sets and maps before chains.
-    objects.sort_by_key(|(name, _)| name.starts_with("chain "));
+    crate::order::sort_by_key(&mut objects, |(name, _)| name.starts_with("chain "));
     let mut out = format!("{head} {{\n");
     if !comment.is_empty() {
         out += &format!("\t{comment}\n");
@@ -148,7 +148,7 @@ pub fn ipvsadm(world: &mut World<'_>, place: &Place, words: &[String]) -> Step {
         && let Some(table) = kernel.ipvs()
     {
         let mut servers: Vec<_> = table.servers().values().collect();
-        servers.sort_by_key(|s| (s.key.proto.name(), s.key.addr));
+        crate::order::sort_by_key(&mut servers, |s| (s.key.proto.name(), s.key.addr));
         for server in servers {
             let protocol = server.key.proto.name().to_ascii_uppercase();
             let persistent = server.persistence.map(|s| format!(" persistent {s}")).unwrap_or_default();
