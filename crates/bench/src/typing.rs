@@ -9,7 +9,7 @@ pub fn works() -> Vec<Work> {
     vec![
         Work {
             name: "read what was typed, with fixes",
-            size: "1,000 lines, 60 mistakes",
+            size: "1,000 lines, 100 mistakes",
             count: 1,
             budget: Some((16.0, 32.0)),
             prepare: || {
