@@ -4,7 +4,7 @@
 //! full. The search starts at a drawn offset and goes round.
 
 use crate::cluster::{Cluster, SERVICE_CIDR};
-use kube_api::{NamespacedName, Service, ServiceType};
+use kube_api::{IpFamily, NamespacedName, Service, ServiceType};
 use lab_base::{Source, subject};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -54,6 +54,7 @@ impl Cluster {
     /// # Errors
     /// The API server's words, when what it asks for is taken or out of range, or nothing is left.
     pub(crate) fn allocate(&self, service: &mut Service) -> Result<(), String> {
+        settle_families(service)?;
         self.allocate_cluster_ip(service)?;
         self.allocate_node_ports(service)
     }
@@ -151,6 +152,37 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// Address families, as the server fills them in on a cluster that has IPv4 only
+/// (`defaultOnCreateOrUpdate` and `initIPFamilyFields` in `pkg/registry/core/service/storage/alloc.go`).
+fn settle_families(service: &mut Service) -> Result<(), String> {
+    if service.spec.type_ == ServiceType::ExternalName {
+        return Ok(());
+    }
+    let invalid = |field: &str, value: &str, why: &str| {
+        let name = &service.metadata.name;
+        Err(format!("The Service \"{name}\" is invalid: spec.{field}: Invalid value: \"{value}\": {why}"))
+    };
+    // Nobody but who makes the endpoints knows their families.
+    let unknown = service.is_headless() && service.spec.selector.is_empty();
+    if let Some(at) = service.spec.ip_families.iter().position(|f| *f == IpFamily::V6)
+        && !unknown
+    {
+        return invalid(&format!("ipFamilies[{at}]"), "IPv6", "not configured on this cluster");
+    }
+    if service.spec.ip_family_policy.as_deref() == Some("RequireDualStack") && !unknown {
+        return invalid("ipFamilyPolicy", "RequireDualStack", "this cluster is not configured for dual-stack services");
+    }
+    let policy = if unknown { "RequireDualStack" } else { "SingleStack" };
+    let policy = service.spec.ip_family_policy.get_or_insert_with(|| policy.into());
+    if service.spec.ip_families.is_empty() {
+        service.spec.ip_families.push(IpFamily::V4);
+        if policy == "RequireDualStack" {
+            service.spec.ip_families.push(IpFamily::V6);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

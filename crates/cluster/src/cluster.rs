@@ -124,6 +124,8 @@ impl Cluster {
         kubernetes.metadata.labels.insert("provider".into(), "kubernetes".into());
         kubernetes.spec.cluster_ip = "10.96.0.1".into();
         kubernetes.spec.cluster_ips = vec!["10.96.0.1".into()];
+        kubernetes.spec.ip_families = vec![kube_api::IpFamily::V4];
+        kubernetes.spec.ip_family_policy = Some("SingleStack".into());
         kubernetes.spec.ports.push(ServicePort {
             name: "https".into(),
             protocol: kube_api::Protocol::Tcp,

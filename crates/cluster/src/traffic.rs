@@ -349,6 +349,9 @@ impl Cluster {
         if let Some(s) = self.sandbox_mut(sandbox.uid) {
             s.serving.insert(id);
         }
+        if let Some(machine) = self.machine_mut(&client.node) {
+            machine.kernel.replied(now, request.flow); // SYN, ACK: conntrack holds the connection for established
+        }
         self.events.plan(now + work, Event::Respond(id));
         let ends = now + work + link;
         if ends > request.give_up.0 {
