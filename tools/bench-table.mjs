@@ -20,7 +20,7 @@ async function one(index) {
     checksum = bench.rest();
   }
   times.sort((a, b) => a - b);
-  console.log(JSON.stringify({ median: times[RUNS >> 1], spread: times[RUNS - 1] - times[0], checksum, memory: bench.memory() }));
+  console.log(JSON.stringify({ median: times[RUNS >> 1], spread: times[RUNS - 1] - times[0], checksum, memory: bench.memory_size() }));
 }
 
 const ms = (n) => (n >= 100 ? n.toFixed(0) : n.toFixed(1)).padStart(8);

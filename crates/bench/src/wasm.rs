@@ -33,6 +33,6 @@ pub fn rest() -> String {
 
 /// The memory that there is now, in bytes; wasm's never shrinks.
 #[wasm_bindgen]
-pub fn memory() -> f64 {
+pub fn memory_size() -> f64 {
     core::arch::wasm32::memory_size::<0>() as f64 * 65_536.0
 }
