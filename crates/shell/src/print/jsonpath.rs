@@ -45,6 +45,8 @@ pub struct Template(Vec<Node>);
 
 struct Parser<'a> {
     rest: &'a str,
+    /// Inside `?(...)`, where operators end a path; elsewhere they are part of a field's name.
+    in_filter: bool,
 }
 
 impl Template {
@@ -61,7 +63,7 @@ impl Template {
             if start > 0 {
                 nodes.push(Node::Text(rest[..start].into()));
             }
-            let mut parser = Parser { rest: &rest[start + 1..] };
+            let mut parser = Parser { rest: &rest[start + 1..], in_filter: false };
             loop {
                 parser.blanks();
                 match parser.rest.chars().next() {
@@ -272,6 +274,10 @@ fn compare(operator: &str, left: &Tree, right: &Tree) -> bool {
     }
 }
 
+fn is_operator(c: char) -> bool {
+    matches!(c, '=' | '!' | '<' | '>' | ')')
+}
+
 impl<'a> Parser<'a> {
     fn blanks(&mut self) {
         self.rest = self.rest.trim_start();
@@ -340,7 +346,7 @@ impl<'a> Parser<'a> {
             } else if self.eat("[") {
                 steps.push(self.bracket()?);
             } else {
-                let stops = |c: char| matches!(c, '}' | ')' | '=' | '!' | '<' | '>' | ',') || c.is_whitespace();
+                let stops = |c: char| c == '}' || c.is_whitespace() || self.in_filter && is_operator(c);
                 return match self.rest.chars().next() {
                     Some(c) if !stops(c) => Err(format!("unrecognized character in action: U+{:04X} '{c}'", c as u32)),
                     _ => Ok(steps),
@@ -359,11 +365,16 @@ impl<'a> Parser<'a> {
         while let Some((i, c)) = chars.next() {
             match c {
                 '\\' => name.extend(chars.next().map(|(_, c)| c)),
-                c if c.is_alphanumeric() || matches!(c, '_' | '-' | '/' | '$' | ':') => name.push(c),
-                _ => {
+                // `isTerminator` in client-go's parser.go.
+                '.' | ',' | '[' | ']' | '$' | '@' | '{' | '}' => {
                     end = i;
                     break;
                 }
+                c if c.is_whitespace() || self.in_filter && is_operator(c) => {
+                    end = i;
+                    break;
+                }
+                c => name.push(c),
             }
         }
         self.rest = &self.rest[end..];
@@ -373,6 +384,7 @@ impl<'a> Parser<'a> {
     fn bracket(&mut self) -> Result<Step, String> {
         self.blanks();
         if self.eat("?(") {
+            let outside = std::mem::replace(&mut self.in_filter, true);
             let left = self.operand()?;
             self.blanks();
             let operator = ["==", "!=", "<=", ">=", "<", ">"].into_iter().find(|o| self.eat(o));
@@ -387,6 +399,7 @@ impl<'a> Parser<'a> {
             if !self.eat(")") {
                 return Err("unterminated filter".into());
             }
+            self.in_filter = outside;
             self.blanks();
             return if self.eat("]") { Ok(Step::Filter(left, test)) } else { Err("unterminated array".into()) };
         }
@@ -497,6 +510,21 @@ mod tests {
     fn mistakes_are_told() {
         for template in ["{.name", "{end}", "{.book[5]}", "{.book[x]}", "{'a}", "{foo}", "{.a[", "{?}"] {
             assert!(print(template).is_err(), "{template}");
+        }
+    }
+
+    /// What kubectl 1.32.4 says to them.
+    #[test]
+    fn what_is_no_template_is_refused() {
+        for (template, want) in [
+            ("{.speath={.spec.ports", "unrecognized character in action: U+007B '{'"),
+            ("{=}", "unrecognized character in action: U+003D '='"),
+            ("{~}", "unrecognized character in action: U+007E '~'"),
+        ] {
+            assert_eq!(Template::parse(template).err().as_deref(), Some(want), "{template}");
+        }
+        for template in ["{.a=}", "{.a&}", "{.a b}", "{.a+b}", "{range =", "{$@", "{.a[?(@.b==", "{..{"] {
+            let _ = Template::parse(template);
         }
     }
 }
