@@ -3,7 +3,8 @@
 //!   fuzz [--seconds N] [--seed N] [TARGET]   a share of the time for each target, or all of it for one
 //!   fuzz TARGET --input FILE                 one input again
 //!
-//! An input that makes a target panic, or that takes it more than ten seconds, is kept under target/fuzz/.
+//! An input that makes a target panic, or that takes it more than ten seconds, is kept under target/fuzz/. The one at work
+//! is `target/fuzz/TARGET-now`, in case it ends the process.
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_types, reason = "the clock says when to stop; what is read never sees it")]
 
@@ -63,8 +64,11 @@ fn fuzz(target: &Target, share: Duration, seed: u64) -> bool {
     let loud = take_hook();
     set_hook(Box::new(|_| {}));
     let mut bad = None;
+    let place = |end: &str| top.join("target/fuzz").join(format!("{}-{end}", target.name.replace(' ', "-")));
+    let _ = fs::create_dir_all(top.join("target/fuzz"));
     while begin.elapsed() < share && bad.is_none() {
         let bytes = mutate::input(&corpus, &mut chance);
+        let _ = fs::write(place("now"), &bytes);
         let one = Instant::now();
         let panicked = catch_unwind(AssertUnwindSafe(|| (target.read)(&bytes))).is_err();
         slowest = slowest.max(one.elapsed());
@@ -74,10 +78,11 @@ fn fuzz(target: &Target, share: Duration, seed: u64) -> bool {
         }
     }
     set_hook(loud);
+    let _ = fs::remove_file(place("now"));
     println!("{:<13} {runs:>8} inputs, the slowest {:.0} ms", target.name, slowest.as_secs_f64() * 1e3);
     let Some((bytes, what)) = bad else { return true };
-    let file = top.join("target/fuzz").join(format!("{}-{seed}-{runs}", target.name.replace(' ', "-")));
-    let kept = file.parent().is_some_and(|d| fs::create_dir_all(d).is_ok()) && fs::write(&file, &bytes).is_ok();
+    let file = place(&format!("{seed}-{runs}"));
+    let kept = fs::write(&file, &bytes).is_ok();
     println!("{}: {what}; again with: fuzz '{}' --input {}", target.name, target.name, file.display());
     if !kept {
         println!("(it could not be kept: {})", String::from_utf8_lossy(&bytes));
