@@ -11,7 +11,7 @@ use std::fmt;
 
 /// Reads a value from a tree. An error tells the path and the place of what is wrong.
 pub fn from_tree<T: DeserializeOwned>(tree: &Tree) -> Result<T, Diagnostic> {
-    T::deserialize(De(tree)).map_err(|error| {
+    T::deserialize(De(tree)).map_err(|Error(error)| {
         let mut path = String::new();
         for segment in error.path.iter().rev() {
             if !path.is_empty() && !segment.starts_with('[') {
@@ -24,17 +24,48 @@ pub fn from_tree<T: DeserializeOwned>(tree: &Tree) -> Result<T, Diagnostic> {
     })
 }
 
-/// Innermost segment of the path first.
+/// In a box, and made out of line: every field of every type that is read has a way here.
 #[derive(Debug)]
-struct Error {
+struct Error(Box<Wrong>);
+
+#[derive(Debug)]
+struct Wrong {
     message: String,
     span: Option<Span>,
+    /// Innermost segment first.
     path: Vec<String>,
+}
+
+impl Error {
+    #[cold]
+    #[inline(never)]
+    fn new(message: String) -> Error {
+        Error(Box::new(Wrong { message, span: None, path: Vec::new() }))
+    }
+    /// Stands there, unless a place inside is known.
+    #[cold]
+    #[inline(never)]
+    fn at(mut self, span: Span) -> Error {
+        self.0.span.get_or_insert(span);
+        self
+    }
+    #[cold]
+    #[inline(never)]
+    fn in_item(mut self, index: usize, span: Span) -> Error {
+        self.0.path.push(format!("[{index}]"));
+        self.at(span)
+    }
+    #[cold]
+    #[inline(never)]
+    fn in_entry(mut self, key: &Key) -> Error {
+        self.0.path.push(key.name.clone());
+        self.at(key.span)
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
@@ -42,7 +73,23 @@ impl std::error::Error for Error {}
 
 impl serde::de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Error { message: message.to_string(), span: None, path: Vec::new() }
+        Error::new(message.to_string())
+    }
+}
+
+/// A number as serde tells numbers.
+enum Number {
+    Signed(i64),
+    Unsigned(u64),
+    Neither,
+}
+
+#[inline(never)]
+fn number(n: i128) -> Number {
+    match (i64::try_from(n), u64::try_from(n)) {
+        (Ok(i), _) => Number::Signed(i),
+        (_, Ok(u)) => Number::Unsigned(u),
+        _ => Number::Neither,
     }
 }
 
@@ -70,17 +117,17 @@ impl<'de> Deserializer<'de> for De<'de> {
         let result = match &self.0.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(b) => visitor.visit_bool(*b),
-            Value::Int(i) => match (i64::try_from(*i), u64::try_from(*i)) {
-                (Ok(i), _) => visitor.visit_i64(i),
-                (_, Ok(u)) => visitor.visit_u64(u),
-                _ => Err(Error::custom("number out of range")),
+            Value::Int(i) => match number(*i) {
+                Number::Signed(i) => visitor.visit_i64(i),
+                Number::Unsigned(u) => visitor.visit_u64(u),
+                Number::Neither => Err(Error::new("number out of range".into())),
             },
             Value::Float(f) => visitor.visit_f64(*f),
             Value::Str { raw, .. } => visitor.visit_str(raw),
             Value::Seq(items) => visitor.visit_seq(Items { items, next: 0 }),
             Value::Map(entries) => return visitor.visit_map(Entries { entries, next: 0 }),
         };
-        result.map_err(|e| if e.span.is_none() { Error { span: Some(self.0.span), ..e } } else { e })
+        result.map_err(|e| e.at(self.0.span))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -102,7 +149,7 @@ impl<'de> Deserializer<'de> for De<'de> {
             Value::Map(entries) if entries.len() == 1 => visitor.visit_enum(Variant(&entries[0])),
             _ => Err(Error::invalid_type(self.unexpected(), &"a word or a mapping with one key")),
         };
-        result.map_err(|e| if e.span.is_none() { Error { span: Some(self.0.span), ..e } } else { e })
+        result.map_err(|e| e.at(self.0.span))
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -127,11 +174,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
         let Some(item) = self.items.get(self.next) else { return Ok(None) };
         let index = self.next;
         self.next += 1;
-        seed.deserialize(De(item)).map(Some).map_err(|mut e| {
-            e.path.push(format!("[{index}]"));
-            e.span = e.span.or(Some(item.span));
-            e
-        })
+        seed.deserialize(De(item)).map(Some).map_err(|e| e.in_item(index, item.span))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -150,17 +193,13 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         let Some((key, _)) = self.entries.get(self.next) else { return Ok(None) };
         let found = seed.deserialize(StrDeserializer::<Error>::new(&key.name));
-        found.map(Some).map_err(|e| Error { span: e.span.or(Some(key.span)), ..e })
+        found.map(Some).map_err(|e| e.at(key.span))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
         let (key, tree) = &self.entries[self.next];
         self.next += 1;
-        seed.deserialize(De(tree)).map_err(|mut e| {
-            e.path.push(key.name.clone());
-            e.span = e.span.or(Some(key.span));
-            e
-        })
+        seed.deserialize(De(tree)).map_err(|e| e.in_entry(key))
     }
 }
 
@@ -173,7 +212,7 @@ impl<'de> EnumAccess<'de> for Variant<'de> {
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, De<'de>), Error> {
         let (key, tree) = self.0;
         let variant = seed.deserialize(StrDeserializer::<Error>::new(&key.name));
-        variant.map(|v| (v, De(tree))).map_err(|e| Error { span: e.span.or(Some(key.span)), ..e })
+        variant.map(|v| (v, De(tree))).map_err(|e| e.at(key.span))
     }
 }
 
