@@ -134,7 +134,7 @@ fn Scrub(lab: Lab, ready: Memo<bool>) -> impl IntoView {
         lab.seek(Time::from_millis((f * span.get_untracked() * 1_000.0) as u64));
     };
     let on_key = move |event: web_sys::KeyboardEvent| {
-        let now = lab.view_time.get_untracked().as_micros() as i64;
+        let now = lab.asked_time().as_micros() as i64; // two keys may come within a frame
         let small = if event.shift_key() { 50_000 } else { 1_000_000 };
         let to = match event.key().as_str() {
             "ArrowLeft" | "ArrowDown" => now - small,

@@ -230,6 +230,10 @@ impl Lab {
     pub fn seek(&self, to: Time) {
         client::seek(self.id, to);
     }
+    /// The moment that was asked for last; the page may not show it yet.
+    pub fn asked_time(&self) -> Time {
+        with_run(self.id, |run| run.clock.view()).unwrap_or_else(|| self.view_time.get_untracked())
+    }
     /// Simulated seconds in a second, 0.1 to 100.
     pub fn set_speed(&self, speed: f64) {
         let speed = speed.clamp(0.1, 100.0);
