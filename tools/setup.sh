@@ -158,7 +158,7 @@ debian_toolchain() {
     done
     chmod +x "$root"/bin/*
     for b in cargo cargo-fmt rustfmt; do ln -s "/usr/bin/$b" "$root/bin/$b"; done
-    rm -rf "$w"
+    rm -rf "$w" "$top/target/$TARGET"   # what was built on another std doesn't go with this one, and Cargo wouldn't notice
     echo "$stamp" >"$root/.stamp"
   fi
   # rustup takes a folder for a toolchain, and then leaves rust-toolchain files alone
