@@ -1,5 +1,6 @@
 //! `servicelab dns`: what CoreDNS answers, by hand.
 
+use crate::arguments::Arguments;
 use crate::rules::{Failure, objects, text_of};
 use cluster::dns::{Answer, DnsName, Objects, Question, Rcode, RecordType, Resolver, Zones, reverse_name};
 use cluster::{Cluster, Scenario};
@@ -23,22 +24,14 @@ struct Options {
 
 fn options(args: &[String]) -> Result<Options, Failure> {
     let (mut files, mut query, mut type_, mut namespace) = (Vec::new(), None, None, "default".to_owned());
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let (name, inline) = match arg.split_once('=') {
-            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
-            _ => (arg.as_str(), None),
-        };
-        let mut value = || {
-            let value = inline.clone().or_else(|| args.next().cloned());
-            value.ok_or_else(|| Failure::Usage(format!("{name} needs a value")))
-        };
+    let mut args = Arguments::new(args);
+    while let Some(name) = args.next() {
         match name {
-            "-f" | "--filename" => files.push(value()?),
-            "--query" => query = Some(value()?),
-            "--type" => type_ = Some(value()?.parse().map_err(Failure::Usage)?),
-            "--namespace" | "-n" => namespace = value()?,
-            other => return Err(Failure::Usage(format!("unknown argument {other:?}"))),
+            "-f" | "--filename" => files.push(args.value()?),
+            "--query" => query = Some(args.value()?),
+            "--type" => type_ = Some(args.value()?.parse().map_err(Failure::Usage)?),
+            "--namespace" | "-n" => namespace = args.value()?,
+            _ => return Err(args.unknown()),
         }
     }
     let query = query.ok_or_else(|| Failure::Usage("--query is missing".into()))?;

@@ -1,5 +1,6 @@
 //! `servicelab flow`: where a node sends a connection, computed from its rules.
 
+use crate::arguments::Arguments;
 use crate::rules::{self, Failure, Mode};
 use datapath::{Entry, Flow, Kernel, KernelConfig, L4, Observed, OriginId, Share, TraceStep};
 use kube_api::{IpFamily, Node, Object, Release};
@@ -288,30 +289,22 @@ fn source(text: &str) -> Result<(Kind, Option<IpAddr>), Failure> {
 fn options(args: &[String]) -> Result<Options, Failure> {
     let (mut mode, mut node, mut from, mut to, mut settings) = (None, None, None, None, None);
     let (mut files, mut trace, mut release) = (Vec::new(), false, Release::default());
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let (name, inline) = match arg.split_once('=') {
-            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
-            _ => (arg.as_str(), None),
-        };
-        let mut value = || {
-            let value = inline.clone().or_else(|| args.next().cloned());
-            value.ok_or_else(|| Failure::Usage(format!("{name} needs a value")))
-        };
+    let mut args = Arguments::new(args);
+    while let Some(name) = args.next() {
         match name {
-            "--mode" => mode = Some(rules::mode(&value()?)?),
-            "--node" => node = Some(value()?),
-            "--from" => from = Some(source(&value()?)?),
+            "--mode" => mode = Some(rules::mode(&args.value()?)?),
+            "--node" => node = Some(args.value()?),
+            "--from" => from = Some(source(&args.value()?)?),
             "--to" => {
-                let text = value()?;
+                let text = args.value()?;
                 let bad = || Failure::Usage(format!("--to {text:?}: not IP:PORT/PROTO, as 10.96.0.1:443/TCP"));
                 to = Some(destination(&text).ok_or_else(bad)?);
             }
-            "--settings" => settings = Some(value()?),
-            "--release" => release = value()?.parse().map_err(Failure::Usage)?,
-            "-f" | "--filename" => files.push(value()?),
+            "--settings" => settings = Some(args.value()?),
+            "--release" => release = args.value()?.parse().map_err(Failure::Usage)?,
+            "-f" | "--filename" => files.push(args.value()?),
             "--trace" => trace = true,
-            other => return Err(Failure::Usage(format!("unknown argument {other:?}"))),
+            _ => return Err(args.unknown()),
         }
     }
     let missing = |name| Failure::Usage(format!("{name} is missing"));

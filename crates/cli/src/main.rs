@@ -1,6 +1,7 @@
 //! `servicelab`: the engine in a terminal. No behaviour of its own.
 #![forbid(unsafe_code)]
 
+mod arguments;
 mod conformance;
 mod dns;
 mod flow;

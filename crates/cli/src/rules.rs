@@ -1,5 +1,6 @@
 //! `servicelab rules`: a node's rules, as kube-proxy writes them.
 
+use crate::arguments::Arguments;
 use kube_api::manifest::{Content, parse_as};
 use kube_api::{IpFamily, Object, Release, Severity};
 pub use kube_proxy::Mode;
@@ -65,30 +66,22 @@ struct Options {
 fn options(args: &[String]) -> Result<Options, Failure> {
     let (mut mode, mut node, mut settings, mut files) = (None, None, None, Vec::new());
     let (mut family, mut release) = (IpFamily::V4, Release::default());
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let (name, inline) = match arg.split_once('=') {
-            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
-            _ => (arg.as_str(), None),
-        };
-        let mut value = || {
-            let value = inline.clone().or_else(|| args.next().cloned());
-            value.ok_or_else(|| Failure::Usage(format!("{name} needs a value")))
-        };
+    let mut args = Arguments::new(args);
+    while let Some(name) = args.next() {
         match name {
-            "--mode" => mode = Some(self::mode(&value()?)?),
-            "--node" => node = Some(value()?),
+            "--mode" => mode = Some(self::mode(&args.value()?)?),
+            "--node" => node = Some(args.value()?),
             "--ip-family" => {
-                family = match value()?.as_str() {
+                family = match args.value()?.as_str() {
                     "IPv4" => IpFamily::V4,
                     "IPv6" => IpFamily::V6,
                     other => return Err(Failure::Usage(format!("unknown IP family {other:?}"))),
                 };
             }
-            "--settings" => settings = Some(value()?),
-            "--release" => release = value()?.parse().map_err(Failure::Usage)?,
-            "-f" | "--filename" => files.push(value()?),
-            other => return Err(Failure::Usage(format!("unknown argument {other:?}"))),
+            "--settings" => settings = Some(args.value()?),
+            "--release" => release = args.value()?.parse().map_err(Failure::Usage)?,
+            "-f" | "--filename" => files.push(args.value()?),
+            _ => return Err(args.unknown()),
         }
     }
     let mode = mode.ok_or_else(|| Failure::Usage("--mode is missing".into()))?;

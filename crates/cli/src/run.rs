@@ -1,11 +1,11 @@
 //! `servicelab run`: a scenario without a browser.
 
-use crate::rules::Failure;
+use crate::arguments::Arguments;
+use crate::rules::{Failure, text_of};
 use cluster::{Recording, Report, Timeline, parse_duration, report};
 use kube_api::Severity;
 use lab_base::{Span, Time};
 use std::fmt::Write;
-use std::io::Read;
 
 /// How the command is called.
 pub const USAGE: &str = "servicelab run -f FILE... [--seed N] [--for 120s] [--format text|json] [--record FILE]
@@ -26,48 +26,32 @@ struct Options {
 fn options(args: &[String]) -> Result<Options, Failure> {
     let mut options =
         Options { files: Vec::new(), seed: None, length: Span::from_secs(60), json: false, record: None, replay: None };
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let (name, inline) = match arg.split_once('=') {
-            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
-            _ => (arg.as_str(), None),
-        };
-        let value = inline.or_else(|| args.next().cloned());
-        let value = || value.clone().ok_or_else(|| Failure::Usage(format!("{name} needs a value")));
+    let mut args = Arguments::new(args);
+    while let Some(name) = args.next() {
         let wrong = |what: &str| Failure::Usage(format!("{name}: {what}"));
         match name {
-            "-f" | "--filename" => options.files.push(value()?),
-            "--seed" => options.seed = Some(value()?.parse().map_err(|_| wrong("a whole number"))?),
+            "-f" | "--filename" => options.files.push(args.value()?),
+            "--seed" => options.seed = Some(args.value()?.parse().map_err(|_| wrong("a whole number"))?),
             "--for" => {
-                let length = parse_duration(&value()?).filter(|l| *l <= MAX);
+                let length = parse_duration(&args.value()?).filter(|l| *l <= MAX);
                 options.length = length.ok_or_else(|| wrong("a time such as 90s or 10m, 24h at most"))?;
             }
             "--format" => {
-                options.json = match value()?.as_str() {
+                options.json = match args.value()?.as_str() {
                     "json" => true,
                     "text" => false,
                     _ => return Err(wrong("text or json")),
                 }
             }
-            "--record" => options.record = Some(value()?),
-            "--replay" => options.replay = Some(value()?),
-            _ => return Err(Failure::Usage(format!("unknown option {name}"))),
+            "--record" => options.record = Some(args.value()?),
+            "--replay" => options.replay = Some(args.value()?),
+            _ => return Err(args.unknown()),
         }
     }
     if options.files.is_empty() && options.replay.is_none() {
         return Err(Failure::Usage("which scenario? -f FILE".into()));
     }
     Ok(options)
-}
-
-fn read(file: &str) -> Result<String, Failure> {
-    let mut bytes = Vec::new();
-    let result = match file {
-        "-" => std::io::stdin().lock().read_to_end(&mut bytes).map(|_| ()),
-        path => std::fs::read(path).map(|b| bytes = b),
-    };
-    result.map_err(|why| Failure::Unreadable(format!("{file}: {why}")))?;
-    String::from_utf8(bytes).map_err(|_| Failure::Invalid(format!("{file}: not UTF-8 text")))
 }
 
 /// Runs, and gives what to print.
@@ -81,7 +65,7 @@ pub fn run(args: &[String]) -> Result<String, Failure> {
     }
     let mut text = String::new();
     for file in &options.files {
-        let part = read(file)?;
+        let part = text_of(file)?;
         let (_, diagnostics) = cluster::Scenario::parse(&part);
         for warning in diagnostics.iter().filter(|d| d.severity != Severity::Error) {
             eprintln!("{file}:{}:{}: warning: {}", warning.span.line, warning.span.column, warning.message);
@@ -117,7 +101,7 @@ pub fn run(args: &[String]) -> Result<String, Failure> {
 
 fn replay(file: &str) -> Result<String, Failure> {
     let recording: Recording =
-        serde_json::from_str(&read(file)?).map_err(|why| Failure::Invalid(format!("{file}: {why}")))?;
+        serde_json::from_str(&text_of(file)?).map_err(|why| Failure::Invalid(format!("{file}: {why}")))?;
     let hash = recording.replay();
     if hash == recording.hash {
         return Ok(format!("{file}: {} at {}, as recorded\n", hash, recording.until));

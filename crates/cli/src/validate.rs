@@ -1,5 +1,6 @@
 //! `servicelab validate`: what the API server answers to manifests that are to be created.
 
+use crate::arguments::Arguments;
 use crate::rules::{Failure, text_of};
 use kube_api::manifest::parse_as;
 use kube_api::{Diagnostic, Release, Severity};
@@ -16,27 +17,19 @@ struct Options {
 
 fn options(args: &[String]) -> Result<Options, Failure> {
     let mut options = Options { json: false, release: Release::default(), files: Vec::new() };
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let (name, inline) = match arg.split_once('=') {
-            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
-            _ => (arg.as_str(), None),
-        };
-        let mut value = || {
-            let value = inline.clone().or_else(|| args.next().cloned());
-            value.ok_or_else(|| Failure::Usage(format!("{name} needs a value")))
-        };
+    let mut args = Arguments::new(args);
+    while let Some(name) = args.next() {
         match name {
             "--format" | "-o" => {
-                options.json = match value()?.as_str() {
+                options.json = match args.value()?.as_str() {
                     "json" => true,
                     "text" => false,
                     other => return Err(Failure::Usage(format!("unknown format {other:?}"))),
                 };
             }
-            "--release" => options.release = value()?.parse().map_err(Failure::Usage)?,
-            "-f" | "--filename" => options.files.push(value()?),
-            other => return Err(Failure::Usage(format!("unknown argument {other:?}"))),
+            "--release" => options.release = args.value()?.parse().map_err(Failure::Usage)?,
+            "-f" | "--filename" => options.files.push(args.value()?),
+            _ => return Err(args.unknown()),
         }
     }
     if options.files.is_empty() {
