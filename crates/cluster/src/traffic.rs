@@ -118,6 +118,9 @@ pub struct Request {
     pub to: SocketAddr,
     /// The Pod that the rules chose.
     pub pod: Option<Uid>,
+    /// The other node whose address it went to, and the connection as that node's kernel sees it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub via: Option<(NodeName, Flow)>,
     /// For draws: number among its client's requests.
     pub ordinal: u64,
     give_up: EventKey,
@@ -194,6 +197,7 @@ impl Cluster {
             connected: false,
             to: src,
             pod: None,
+            via: None,
             ordinal: client.sent,
             give_up,
         };
@@ -270,11 +274,34 @@ impl Cluster {
             return;
         };
         let entry = if client.ip == machine.ip { Entry::Process } else { Entry::Pod };
-        let opened = machine.kernel.open(now, flow, entry, &mut chance);
+        let mut opened = machine.kernel.open(now, flow, entry, &mut chance);
+        let first = opened.nat.dst;
+        // To another node's own address (a node port): that node's rules have a say too.
+        let is_node = !self.addresses.contains_key(&first.ip());
+        let next = self.machines.values().find(|m| is_node && m.ip == first.ip() && m.name != client.node);
+        let via = match next.filter(|_| opened.verdict == Verdict::Forward).map(|m| (m.name.clone(), m.is_reachable()))
+        {
+            Some((_, false)) => {
+                self.decide(id, now, Outcome::TimedOut, request.give_up.0);
+                return;
+            }
+            Some((node, true)) => {
+                let flow = Flow { src: opened.nat.src, dst: first, ..flow };
+                let mut chance = |i: u32| dice.roll(Source::Statistic, subject, base + 32 + u64::from(i)).u32();
+                if let Some(machine) = self.machine_mut(&node) {
+                    opened = machine.kernel.open(now, flow, Entry::Wire, &mut chance);
+                }
+                Some((node, flow))
+            }
+            None => None,
+        };
         let to = opened.nat.dst;
         let pod = self.addresses.get(&to.ip()).copied().or_else(|| self.facts.ghost_at(to.ip()));
         let pod = pod.filter(|uid| !self.clients.contains_key(&uid.0));
-        let of = self.service_at(dst).or(request.service.map(|uid| (uid, request.port)));
+        let of = self
+            .service_at(dst)
+            .or_else(|| self.service_behind(to, dst.port()))
+            .or(request.service.map(|uid| (uid, request.port)));
         if let Some(r) = self.requests.get_mut(&id) {
             *r = Request {
                 arrived: now,
@@ -284,21 +311,38 @@ impl Cluster {
                 connected: true,
                 to,
                 pod,
+                via: via.clone(),
                 ..request
             };
         }
+        let wire = match &via {
+            Some((node, _)) => self.link(node, pod, client.subject, request.ordinal + 1) + LOCAL_DELAY,
+            None => Span::ZERO,
+        };
         match opened.verdict {
             // The node itself answers: ICMP port unreachable, or a RST since none of its processes listens there.
             Verdict::Reject | Verdict::Local => {
-                self.decide(id, now + LOCAL_DELAY, Outcome::Refused, now + LOCAL_DELAY);
-                self.events.plan(now + LOCAL_DELAY, Event::Finish(id, Outcome::Refused));
+                let at = now + LOCAL_DELAY + wire;
+                self.decide(id, at, Outcome::Refused, at);
+                self.events.plan(at, Event::Finish(id, Outcome::Refused));
             }
             Verdict::Drop => self.decide(id, now + LOCAL_DELAY, Outcome::TimedOut, request.give_up.0),
             Verdict::Forward => {
                 let link = self.link(&client.node, pod, client.subject, request.ordinal);
-                self.events.plan(now + link, Event::Arrive(id));
+                self.events.plan(now + link + wire, Event::Arrive(id));
             }
         }
+    }
+
+    /// The Service whose node port this is, if `to` is one of its Pods.
+    fn service_behind(&self, to: SocketAddr, node_port: u16) -> Option<(Uid, u8)> {
+        let (lowest, highest) = crate::allocate::NODE_PORTS;
+        if !(lowest..=highest).contains(&node_port) || !self.addresses.contains_key(&to.ip()) {
+            return None;
+        }
+        let tcp = |p: &kube_api::ServicePort| p.protocol == Protocol::Tcp && p.node_port == node_port;
+        let mut found = self.store.list::<Service>().filter_map(|s| Some((s, s.spec.ports.iter().position(tcp)?)));
+        found.next().map(|(s, port)| (s.metadata.uid, u8::try_from(port).unwrap_or(0)))
     }
 
     /// The Service that a client means by its target's name.
@@ -349,8 +393,14 @@ impl Cluster {
         if let Some(s) = self.sandbox_mut(sandbox.uid) {
             s.serving.insert(id);
         }
+        // SYN, ACK: conntrack holds the connection for established.
         if let Some(machine) = self.machine_mut(&client.node) {
-            machine.kernel.replied(now, request.flow); // SYN, ACK: conntrack holds the connection for established
+            machine.kernel.replied(now, request.flow);
+        }
+        if let Some((node, flow)) = &request.via
+            && let Some(machine) = self.machine_mut(node)
+        {
+            machine.kernel.replied(now, *flow);
         }
         self.events.plan(now + work, Event::Respond(id));
         let ends = now + work + link;
@@ -438,6 +488,11 @@ impl Cluster {
             && let Some(machine) = self.machine_mut(&node)
         {
             machine.kernel.close(now, request.flow);
+        }
+        if let Some((node, flow)) = &request.via
+            && let Some(machine) = self.machine_mut(node)
+        {
+            machine.kernel.close(now, *flow);
         }
         self.facts.count(now, request.sent, request.client, request.service, request.pod, outcome);
         self.visitor_leaves(request.client);
