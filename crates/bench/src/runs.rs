@@ -19,13 +19,6 @@ pub fn works() -> Vec<Work> {
             prepare: || Box::new(|| deployment(1_000, 10).into()),
         },
         Work {
-            name: "a Deployment becomes ready",
-            size: "5,000 Pods on 100 nodes",
-            count: 1,
-            budget: Some((3_000.0, 6_000.0)),
-            prepare: || Box::new(|| deployment(5_000, 100).into()),
-        },
-        Work {
             name: "300 s of a busy Service",
             size: "100 Pods, 1,000 requests/s",
             count: 300,
