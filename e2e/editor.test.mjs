@@ -173,6 +173,20 @@ browserTest("the list comes while one types, and is not in the way of Enter when
   assert.equal(await popup(page).count(), 0);
 });
 
+browserTest("no list comes unasked over what one does next", async ({ open }) => {
+  const page = await openEditor(open);
+  const none = async (what) => {
+    await page.waitForTimeout(500);
+    assert.equal(await popup(page).count(), 0, what);
+  };
+  await atEnd(page, "kind: Service\nspec:\n");
+  await page.keyboard.insertText("  selector: {app: web}\n  ");
+  await none("on a line that is still empty");
+  await page.keyboard.type("ty");
+  await page.evaluate(() => document.activeElement.blur());
+  await none("when one has left the editor");
+});
+
 browserTest("what a word means is shown under the pointer, and by Ctrl+Shift+Space at the caret", async ({ open }) => {
   const page = await openEditor(open);
   const about = page.getByText("Number or name of the port.");

@@ -46,9 +46,10 @@ const source = (ask) => async (context) => {
   if (!found?.items.length || context.aborted) return null;
   const from = positionOf(state.doc, state.doc.lineAt(pos).number, found.column);
   const written = state.sliceDoc(from, pos);
-  // What stands there already needs no list in the way of Enter.
+  // Unasked a list comes only to a word that was begun, while one is still here: never over what one does next. And what
+  // stands there already needs no list in the way of Enter.
   const whole = (word) => found.items.some((item) => item.label === word);
-  if (!explicit && whole(written)) return null;
+  if (!explicit && (!/\w/.test(written) || !context.view?.hasFocus || whole(written))) return null;
   return {
     from,
     options: found.items.map((item, i) => ({

@@ -1,4 +1,5 @@
 // The YAML editor of the page. What each function does stands in ../README.md.
+import { closeCompletion } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, isolateHistory } from "@codemirror/commands";
 import { yaml } from "@codemirror/lang-yaml";
 import { bracketMatching, indentOnInput, indentUnit } from "@codemirror/language";
@@ -48,6 +49,7 @@ export function create(parent, { text = "", label = "YAML", dark = false, phrase
   const handle = { view: null, words, root, timer: 0 };
 
   const apply = () => {
+    closeCompletion(handle.view);
     flush(handle);
     onApply?.();
     return true;
