@@ -5,8 +5,8 @@ use crate::facts::Deed;
 use crate::store::Stored;
 use kube_api::manifest::{self, Content};
 use kube_api::{
-    Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, Pod, Remark, ReplicaSet, Service,
-    ServiceType, StringMap, Taint,
+    Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, Pod, PodDisruptionBudget, Remark,
+    ReplicaSet, Service, ServiceType, StringMap, Taint, with_kind,
 };
 use lab_base::{Span, Time};
 use lab_protocol::{Diagnostic, MarkKind, Phrase};
@@ -110,6 +110,9 @@ impl Cluster {
                 self.put(&key, (*o).clone(), |old: &mut ReplicaSet, new| old.spec.clone_from(&new.spec))
             }
             Object::Pod(o) => self.apply_pod(&key, (*o).clone())?,
+            Object::PodDisruptionBudget(o) => {
+                self.put(&key, (*o).clone(), |old: &mut PodDisruptionBudget, new| old.spec.clone_from(&new.spec))
+            }
         };
         self.last_applied.insert((kind, key.clone()), given);
         let name = format!("{}/{}", resource(kind), key.name);
@@ -216,19 +219,16 @@ impl Cluster {
     /// # Errors
     /// kubectl's complaint.
     pub fn delete(&mut self, kind: &str, namespace: &str, name: &str) -> Result<String, String> {
-        let Some(kind) = Kind::ALL.into_iter().find(|k| k.name() == kind) else {
+        let Some(kind) = Kind::named(kind) else {
             return Err(format!("error: the server doesn't have a resource type \"{kind}\""));
         };
         let key = NamespacedName::new(if kind.namespaced() { namespace } else { "" }, name);
         let gone = match kind {
             Kind::Pod => self.delete_pod(&key, None),
-            Kind::Service => self.store.remove::<Service>(&key).is_some(),
-            Kind::EndpointSlice => self.store.remove::<EndpointSlice>(&key).is_some(),
-            Kind::Deployment => self.store.remove::<Deployment>(&key).is_some(),
-            Kind::ReplicaSet => self.store.remove::<ReplicaSet>(&key).is_some(),
             Kind::Namespace | Kind::Node => {
                 return Err(format!("error: deleting {} is not simulated", kind.plural()));
             }
+            _ => with_kind!(kind, T => self.store.remove::<T>(&key).is_some()),
         };
         if !gone {
             return Err(format!("Error from server (NotFound): {} \"{name}\" not found", kind.plural()));
@@ -306,14 +306,10 @@ fn field_of(message: &str) -> Option<&str> {
 }
 
 /// `deployment.apps`, as kubectl names an object's kind.
-fn resource(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Namespace => "namespace",
-        Kind::Node => "node",
-        Kind::Service => "service",
-        Kind::EndpointSlice => "endpointslice.discovery.k8s.io",
-        Kind::Deployment => "deployment.apps",
-        Kind::ReplicaSet => "replicaset.apps",
-        Kind::Pod => "pod",
+pub(crate) fn resource(kind: Kind) -> String {
+    let name = kind.name().to_ascii_lowercase();
+    match kind.api_version().split_once('/') {
+        Some((group, _)) => format!("{name}.{group}"),
+        None => name,
     }
 }

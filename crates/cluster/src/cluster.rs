@@ -406,6 +406,7 @@ impl Cluster {
             Controller::ReplicaSet => self.sync_replica_set(key),
             Controller::EndpointSlice => self.sync_service(key),
             Controller::GarbageCollector => self.collect_garbage(),
+            Controller::Disruption => self.sync_budget(key),
         }
     }
 
@@ -420,5 +421,6 @@ fn controller_name(controller: Controller) -> &'static str {
         Controller::ReplicaSet => "replicaset",
         Controller::EndpointSlice => "endpointslice",
         Controller::GarbageCollector => "garbagecollector",
+        Controller::Disruption => "disruption",
     }
 }

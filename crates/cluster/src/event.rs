@@ -23,6 +23,8 @@ pub enum Controller {
     EndpointSlice,
     /// `pkg/controller/garbagecollector`; keys are owners that are gone, by kind and name.
     GarbageCollector,
+    /// `pkg/controller/disruption`; keys are PodDisruptionBudgets.
+    Disruption,
 }
 
 /// Something that will happen.

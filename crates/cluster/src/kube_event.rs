@@ -163,6 +163,19 @@ impl Cluster {
         }
     }
 
+    /// `pkg/controller/disruption/disruption.go`.
+    pub(crate) fn budget_event(
+        &mut self,
+        meta: &ObjectMeta,
+        type_: &'static str,
+        reason: &'static str,
+        message: String,
+    ) {
+        let (component, kind) = ("controllermanager", Kind::PodDisruptionBudget);
+        let draft = Draft { type_, reason, component, kind, meta, field: String::new(), host: "" };
+        self.event(&draft, message);
+    }
+
     fn event(&mut self, draft: &Draft<'_>, message: String) {
         self.kube_events.add(self.now, draft, message);
     }

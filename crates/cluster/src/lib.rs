@@ -12,6 +12,7 @@ pub mod controllers;
 pub mod dns;
 mod environment;
 mod event;
+mod eviction;
 mod facts;
 mod fault;
 mod kube_event;

@@ -3,14 +3,14 @@
 use crate::apply::{Applied, diagnostic};
 use crate::cluster::Cluster;
 use crate::facts::Deed;
+use crate::store::Stored;
 use kube_api::manifest::{self, Content};
 use kube_api::wire::{merge, wire};
 use kube_api::{
-    Deployment, Diagnostic, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod, ReplicaSet,
-    Service, Taint, yaml,
+    Deployment, Diagnostic, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod,
+    PodDisruptionBudget, ReplicaSet, Service, Taint, with_kind, yaml,
 };
 use lab_protocol::{MarkKind, Phrase};
-use std::sync::Arc;
 
 /// Taint of a cordoned node (`pkg/controller/nodelifecycle`).
 const TAINT_UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
@@ -58,10 +58,8 @@ impl Cluster {
     }
 
     fn try_patch(&mut self, kind: &str, namespace: &str, name: &str, patch: &str) -> Result<bool, String> {
-        let kind = Kind::ALL
-            .into_iter()
-            .find(|k| k.name() == kind)
-            .ok_or_else(|| format!("error: the server doesn't have a resource type \"{kind}\""))?;
+        let kind =
+            Kind::named(kind).ok_or_else(|| format!("error: the server doesn't have a resource type \"{kind}\""))?;
         let key = NamespacedName::new(if kind.namespaced() { namespace } else { "" }, name);
         let old = self.find(kind, &key).ok_or_else(|| {
             format!("Error from server (NotFound): {} \"{name}\" not found", dotted(kind, kind.plural()))
@@ -102,16 +100,7 @@ impl Cluster {
 
     /// The object of this name.
     pub fn find(&self, kind: Kind, key: &NamespacedName) -> Option<Object> {
-        let store = &self.store;
-        Some(match kind {
-            Kind::Namespace => Object::Namespace(store.get::<Namespace>(key)?.clone()),
-            Kind::Node => Object::Node(store.get::<Node>(key)?.clone()),
-            Kind::Service => Object::Service(store.get::<Service>(key)?.clone()),
-            Kind::EndpointSlice => Object::EndpointSlice(store.get::<EndpointSlice>(key)?.clone()),
-            Kind::Deployment => Object::Deployment(store.get::<Deployment>(key)?.clone()),
-            Kind::ReplicaSet => Object::ReplicaSet(store.get::<ReplicaSet>(key)?.clone()),
-            Kind::Pod => Object::Pod(store.get::<Pod>(key)?.clone()),
-        })
+        with_kind!(kind, T => self.store.get::<T>(key).map(|o| T::wrap(o.clone())))
     }
 
     /// Puts a new version in the place of the old one: spec, labels and annotations. The rest is the server's.
@@ -190,6 +179,10 @@ impl Cluster {
                 o.metadata = meta;
                 o.spec.clone_from(&n.spec);
             }),
+            Object::PodDisruptionBudget(n) => self.store.update::<PodDisruptionBudget>(key, |o| {
+                o.metadata = meta;
+                o.spec.clone_from(&n.spec);
+            }),
         })
     }
 
@@ -213,21 +206,9 @@ impl Cluster {
 }
 
 fn with_meta(object: &Object, meta: &ObjectMeta) -> Object {
-    fn put<T: Clone>(o: &Arc<T>, set: impl FnOnce(&mut T)) -> Arc<T> {
-        let mut o = (**o).clone();
-        set(&mut o);
-        Arc::new(o)
-    }
-    let meta = meta.clone();
-    match object {
-        Object::Namespace(o) => Object::Namespace(put(o, |o| o.metadata = meta)),
-        Object::Node(o) => Object::Node(put(o, |o| o.metadata = meta)),
-        Object::Service(o) => Object::Service(put(o, |o| o.metadata = meta)),
-        Object::EndpointSlice(o) => Object::EndpointSlice(put(o, |o| o.metadata = meta)),
-        Object::Deployment(o) => Object::Deployment(put(o, |o| o.metadata = meta)),
-        Object::ReplicaSet(o) => Object::ReplicaSet(put(o, |o| o.metadata = meta)),
-        Object::Pod(o) => Object::Pod(put(o, |o| o.metadata = meta)),
-    }
+    let mut object = object.clone();
+    object.metadata_mut().clone_from(meta);
+    object
 }
 
 /// What kubectl prints of the server's answers.

@@ -1,7 +1,8 @@
 //! The API server's store: objects by kind and name, versions, and the changes that watchers hear of.
 
 use kube_api::{
-    Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod, ReplicaSet, Service, Uid,
+    Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod, PodDisruptionBudget,
+    ReplicaSet, Service, Uid,
 };
 use lab_base::{OrdMap, OrdSet, Time};
 use serde::Serialize;
@@ -72,6 +73,7 @@ stored!(EndpointSlice, endpoint_slices, |a, b| a.endpoints != b.endpoints || a.p
 stored!(Deployment, deployments, |a, b| a.spec != b.spec);
 stored!(ReplicaSet, replica_sets, |a, b| a.spec != b.spec);
 stored!(Pod, pods, |_, _| false, Index::pod);
+stored!(PodDisruptionBudget, disruption_budgets, |a, b| a.spec != b.spec);
 
 /// A write, as a watcher hears of it.
 #[derive(Clone, Debug, Serialize)]
@@ -98,6 +100,9 @@ pub struct Store {
     deployments: Table<Deployment>,
     replica_sets: Table<ReplicaSet>,
     pods: Table<Pod>,
+    // Left out of the bytes while there are none.
+    #[serde(skip_serializing_if = "OrdMap::is_empty")]
+    disruption_budgets: Table<PodDisruptionBudget>,
     #[serde(skip)]
     changes: Vec<Change>,
     #[serde(skip)]

@@ -222,6 +222,7 @@ impl<O: Observer> Timeline<O> {
             Command::DeletePod { namespace, name, grace_seconds } => {
                 self.cluster.delete_pod_within(namespace, name, *grace_seconds)
             }
+            Command::Evict { namespace, name, grace_seconds } => self.cluster.evict(namespace, name, *grace_seconds),
         }
     }
 

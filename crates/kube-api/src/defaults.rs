@@ -32,6 +32,8 @@ pub fn apply(object: &mut Object) {
                 port.protocol.get_or_insert_default();
             }
         }
+        // Nothing is filled in (`pkg/apis/policy/v1`).
+        Object::PodDisruptionBudget(_) => {}
         Object::Node(o) => {
             let o = Arc::make_mut(o);
             if o.status.allocatable.is_empty() {

@@ -148,7 +148,7 @@ impl Parsed {
             }
             return;
         }
-        match Kind::ALL.into_iter().find(|k| k.name() == kind && k.api_version() == version) {
+        match Kind::ALL.iter().copied().find(|k| k.name() == kind && k.api_version() == version) {
             Some(kind) => self.object(kind, tree, document, release),
             None => {
                 let span = if Kind::ALL.iter().any(|k| k.name() == kind) { "apiVersion" } else { "kind" };

@@ -22,15 +22,21 @@ const TIMES: [&str; 9] = [
     "lastHeartbeatTime",
 ];
 /// Fields without `omitempty`, or pointers: what is empty in them is written all the same.
-const KEPT: [&str; 18] = [
+const KEPT: [&str; 24] = [
     "allocateLoadBalancerNodePorts",
+    "currentHealthy",
     "deletionGracePeriodSeconds",
+    "desiredHealthy",
+    "disruptionsAllowed",
+    "emptyDir",
     "endpoints",
     "exitCode",
+    "expectedPods",
     "lastState",
     "loadBalancer",
     "maxSurge",
     "maxUnavailable",
+    "minAvailable",
     "minReplicas",
     "ready",
     "replicas",
@@ -47,10 +53,21 @@ const KEPT: [&str; 18] = [
 pub fn wire(object: &Object) -> Tree {
     let mut tree = to_tree(object).unwrap_or_default();
     let kind = object.kind();
-    if matches!(kind, Kind::Pod) {
-        pod(&mut tree);
+    match kind {
+        Kind::Pod => pod(&mut tree),
+        Kind::PodDisruptionBudget => budget(&mut tree),
+        _ => {}
     }
     forms(&mut tree, "");
+    if matches!(kind, Kind::PodDisruptionBudget)
+        && let Some(status) = get_mut(&mut tree, "status")
+        && let Some(Tree { value: Value::Seq(conditions), .. }) = get_mut(status, "conditions")
+    {
+        // The newer conditions always have their message.
+        for condition in conditions.iter_mut().filter(|c| c.get("message").is_none()) {
+            set(condition, "message", Value::text(""));
+        }
+    }
     if matches!(kind, Kind::Deployment)
         && let Some(status) = get_mut(&mut tree, "status")
         && let Value::Map(entries) = &mut status.value
@@ -184,7 +201,8 @@ fn forms(tree: &mut Tree, own: &str) {
     let labels = matches!(own, "labels" | "annotations" | "selector" | "matchLabels" | "nodeSelector");
     match &mut tree.value {
         Value::Seq(items) => items.iter_mut().for_each(|item| forms(item, own)),
-        Value::Map(entries) if !labels => {
+        // A label selector isn't a mapping of labels, as a Service's selector is.
+        Value::Map(entries) if !labels || own == "selector" && entries.iter().any(|(_, t)| t.as_str().is_none()) => {
             if own == "httpGet" {
                 // Not held, since it has no effect; this is the default.
                 entries.push((Key::new("scheme"), of(Value::text("HTTP"))));
@@ -224,6 +242,18 @@ fn is_empty(tree: &Tree) -> bool {
         Value::Seq(items) => items.is_empty(),
         Value::Map(entries) => entries.is_empty(),
         _ => false,
+    }
+}
+
+/// The moments at which evictions were granted.
+fn budget(tree: &mut Tree) {
+    if let Some(status) = get_mut(tree, "status")
+        && let Some(Tree { value: Value::Map(pods), .. }) = get_mut(status, "disruptedPods")
+    {
+        for (_, at) in pods {
+            let micros = at.as_int().and_then(|i| u64::try_from(i).ok()).unwrap_or(0);
+            at.value = Value::text(rfc3339(Time::from_micros(micros)));
+        }
     }
 }
 

@@ -199,7 +199,7 @@ fn what_a_field_means() {
     assert_eq!((value.name.as_str(), value.values.len(), value.column), ("type", 4, 14));
     let label = at("apiVersion: v1\nkind: Service\nspec:\n  selector:\n    a|pp: web\n").unwrap();
     assert_eq!((label.name.as_str(), label.type_.as_str()), ("selector", "map[string]string"));
-    let idle = at("apiVersion: v1\nkind: Pod\nspec:\n  volumes:\n  - na|me: x\n").unwrap();
+    let idle = at("apiVersion: v1\nkind: Pod\nspec:\n  ephemeralContainers:\n  - na|me: x\n").unwrap();
     assert!(idle.without_effect && idle.required);
     let ours = at("apiVersion: lab/v1\nkind: Client\nspec:\n  ra|te: 5\n").unwrap();
     assert!(!ours.description.is_empty() && ours.type_ == "number");

@@ -68,6 +68,15 @@ pub enum Command {
         /// How long it waits for an answer.
         timeout: Span,
     },
+    /// POST to a Pod's `eviction`, as `kubectl drain` does: refused while a PodDisruptionBudget allows nothing.
+    Evict {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Seconds until SIGKILL; None: what the Pod asks for.
+        grace_seconds: Option<u32>,
+    },
 }
 
 /// The kind of rules that a kube-proxy writes (`mode` in its configuration).

@@ -6,8 +6,8 @@ use crate::select::{format_labels, format_selector};
 use crate::table::first_three;
 use cluster::Cluster;
 use kube_api::{
-    ConditionStatus, Container, ContainerState, Deployment, EndpointSlice, Node, Object, Pod, PodPhase, ReplicaSet,
-    Service, ServiceType,
+    ConditionStatus, Container, ContainerState, Deployment, EndpointSlice, IntOrString, Node, Object, Pod, PodPhase,
+    ReplicaSet, Service, ServiceType,
 };
 use lab_base::Time;
 use std::net::{IpAddr, SocketAddr};
@@ -39,6 +39,7 @@ pub fn headings(type_: &Type, wide: bool) -> &'static [&'static str] {
         ],
         "Deployment" => &["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE", "", "CONTAINERS", "IMAGES", "SELECTOR"],
         "ReplicaSet" => &["NAME", "DESIRED", "CURRENT", "READY", "AGE", "", "CONTAINERS", "IMAGES", "SELECTOR"],
+        "PodDisruptionBudget" => &["NAME", "MIN AVAILABLE", "MAX UNAVAILABLE", "ALLOWED DISRUPTIONS", "AGE"],
         "Namespace" => &["NAME", "STATUS", "AGE"],
         _ => &["NAME", "AGE"],
     }
@@ -71,6 +72,11 @@ pub fn cells(item: &Item, cluster: &Cluster, wide: bool) -> Vec<String> {
         Body::Stored(Object::Node(o)) => node(o, cluster, age),
         Body::Stored(Object::Deployment(o)) => deployment(o, age),
         Body::Stored(Object::ReplicaSet(o)) => replica_set(o, age),
+        Body::Stored(Object::PodDisruptionBudget(o)) => {
+            let text = |v: &Option<IntOrString>| v.as_ref().map_or_else(|| "N/A".into(), ToString::to_string);
+            let (least, most) = (text(&o.spec.min_available), text(&o.spec.max_unavailable));
+            vec![name, least, most, o.status.disruptions_allowed.to_string(), age]
+        }
         Body::Stored(Object::Namespace(_)) => vec![name, "Active".into(), age],
     }
 }

@@ -1,12 +1,12 @@
 //! Objects of any type: the store's, and those that follow from others (Endpoints, Events).
 
 use crate::resource::{TYPES, Type};
-use cluster::{Cluster, KubeEvent};
+use cluster::{Cluster, KubeEvent, Stored};
 use kube_api::wire::{self, map, of};
 use kube_api::yaml::{Tree, Value};
 use kube_api::{
-    Deployment, EndpointSlice, LABEL_SERVICE_NAME, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod, Protocol,
-    ReplicaSet, Service,
+    EndpointSlice, Kind, LABEL_SERVICE_NAME, NamespacedName, Node, Object, ObjectMeta, Pod, Protocol, Service,
+    with_kind,
 };
 use lab_base::Time;
 use std::sync::Arc;
@@ -229,19 +229,10 @@ fn all_events(cluster: &Cluster, type_: &'static Type, namespace: Option<&str>) 
 /// All objects of a type, by namespace and name.
 pub fn list(cluster: &Cluster, type_: &'static Type, namespace: Option<&str>) -> Vec<Item> {
     let store = cluster.store();
-    fn wrap<T: cluster::Stored + 'static>(store: &cluster::Store) -> Vec<Object> {
-        store.list::<T>().map(|o| T::wrap(o.clone())).collect()
-    }
-    let objects = match type_.kind {
-        "Namespace" => wrap::<Namespace>(store),
-        "Node" => wrap::<Node>(store),
-        "Service" => wrap::<Service>(store),
-        "EndpointSlice" => wrap::<EndpointSlice>(store),
-        "Deployment" => wrap::<Deployment>(store),
-        "ReplicaSet" => wrap::<ReplicaSet>(store),
-        "Pod" => wrap::<Pod>(store),
-        "Event" => return all_events(cluster, type_, namespace),
-        _ => return all_endpoints(cluster, namespace),
+    let objects: Vec<Object> = match Kind::named(type_.kind) {
+        Some(kind) => with_kind!(kind, T => store.list::<T>().map(|o| T::wrap(o.clone())).collect()),
+        None if type_.kind == "Event" => return all_events(cluster, type_, namespace),
+        None => return all_endpoints(cluster, namespace),
     };
     objects
         .into_iter()
@@ -253,19 +244,13 @@ pub fn list(cluster: &Cluster, type_: &'static Type, namespace: Option<&str>) ->
 /// The object of this name.
 pub fn get(cluster: &Cluster, type_: &'static Type, namespace: &str, name: &str) -> Option<Item> {
     let key = NamespacedName::new(if type_.namespaced { namespace } else { "" }, name);
-    let store = cluster.store();
-    let object = match type_.kind {
-        "Namespace" => Object::Namespace(store.get::<Namespace>(&key)?.clone()),
-        "Node" => Object::Node(store.get::<Node>(&key)?.clone()),
-        "Service" => Object::Service(store.get::<Service>(&key)?.clone()),
-        "EndpointSlice" => Object::EndpointSlice(store.get::<EndpointSlice>(&key)?.clone()),
-        "Deployment" => Object::Deployment(store.get::<Deployment>(&key)?.clone()),
-        "ReplicaSet" => Object::ReplicaSet(store.get::<ReplicaSet>(&key)?.clone()),
-        "Pod" => Object::Pod(store.get::<Pod>(&key)?.clone()),
-        "Event" => return all_events(cluster, type_, Some(namespace)).into_iter().find(|e| e.meta.name == name),
-        _ => return all_endpoints(cluster, Some(namespace)).into_iter().find(|e| e.meta.name == name),
-    };
-    Item::stored(object)
+    match Kind::named(type_.kind) {
+        Some(kind) => Item::stored(cluster.find(kind, &key)?),
+        None if type_.kind == "Event" => {
+            all_events(cluster, type_, Some(namespace)).into_iter().find(|e| e.meta.name == name)
+        }
+        None => all_endpoints(cluster, Some(namespace)).into_iter().find(|e| e.meta.name == name),
+    }
 }
 
 /// Endpoints, as the old API tells what slices hold. A terminating Pod isn't in them.

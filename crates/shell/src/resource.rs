@@ -44,6 +44,7 @@ pub const TYPES: &[Type] = &[
     row("services", "Service", &["svc"], "", true, true),
     row("deployments", "Deployment", &["deploy"], "apps", true, true),
     row("replicasets", "ReplicaSet", &["rs"], "apps", true, true),
+    row("poddisruptionbudgets", "PodDisruptionBudget", &["pdb"], "policy", true, false),
     row("endpointslices", "EndpointSlice", &[], "discovery.k8s.io", true, false),
 ];
 
@@ -69,7 +70,6 @@ const OTHERS: &[&str] = &[
     "networkpolicies netpol",
     "persistentvolumeclaims pvc",
     "persistentvolumes pv",
-    "poddisruptionbudgets pdb",
     "podtemplates",
     "priorityclasses pc",
     "replicationcontrollers rc",

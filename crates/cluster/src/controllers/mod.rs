@@ -1,6 +1,7 @@
 //! The control loops of kube-controller-manager: they watch, queue keys and reconcile.
 
 pub mod deployment;
+pub mod disruption;
 pub mod endpointslice;
 mod garbage;
 pub mod ranking;
@@ -44,6 +45,7 @@ pub(crate) fn route(cluster: &mut Cluster, change: &Change) {
                 }
             }
         }
+        Kind::PodDisruptionBudget => cluster.enqueue(Controller::Disruption, change.key.clone()),
         Kind::Namespace => {}
     }
     if change.new.is_none() {
@@ -67,6 +69,9 @@ fn pod_changed(cluster: &mut Cluster, change: &Change) {
         _ => None,
     };
     let (old, new) = (pod(&change.old), pod(&change.new));
+    for pod in old.iter().chain(&new) {
+        cluster.enqueue_budgets_of(pod);
+    }
     // A Pod that nobody has may be somebody's.
     if let Some(new) = new.as_ref().filter(|p| p.metadata.controller().is_none()) {
         let selects = |s: &&Arc<ReplicaSet>| {

@@ -21,7 +21,7 @@ events.k8s.io/v1 Event
 flowcontrol.apiserver.k8s.io/v1 FlowSchema PriorityLevelConfiguration
 networking.k8s.io/v1 IPAddress Ingress IngressClass NetworkPolicy ServiceCIDR
 node.k8s.io/v1 RuntimeClass
-policy/v1 Eviction PodDisruptionBudget
+policy/v1 Eviction
 rbac.authorization.k8s.io/v1 ClusterRole ClusterRoleBinding Role RoleBinding
 resource.k8s.io/v1 DeviceClass ResourceClaim ResourceClaimTemplate ResourceSlice
 scheduling.k8s.io/v1 PriorityClass
@@ -40,7 +40,7 @@ fn others() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// `ServiceList` is a list of Services.
 pub(crate) fn list_of(version: &str, kind: &str) -> Option<Kind> {
     let item = kind.strip_suffix("List")?;
-    Kind::ALL.into_iter().find(|k| k.name() == item && k.api_version() == version)
+    Kind::ALL.iter().copied().find(|k| k.name() == item && k.api_version() == version)
 }
 
 /// What to say about a kind that isn't simulated here, and whether the API server would say it.
@@ -51,7 +51,7 @@ pub(crate) fn explain(version: &str, kind: &str) -> (Diagnostic, bool) {
         let remark = Some(Box::new(Remark::NotSimulated { kind: kind.into(), version: version.into() }));
         return (Diagnostic { remark, ..Diagnostic::warning(message, "", Span::default(), 0) }, false);
     }
-    let all = Kind::ALL.into_iter().map(|k| (k.api_version(), k.name())).chain(others());
+    let all = Kind::ALL.iter().map(|k| (k.api_version(), k.name())).chain(others());
     let near = all.map(|(v, k)| (distance(kind, k) + usize::from(k != kind && v != version), v, k)).min();
     let Some((far, its_version, near)) = near else { return (here(format!("unknown kind {kind}")), true) };
     if far <= kind.len().min(near.len()) / 3 {

@@ -29,7 +29,7 @@ pub(crate) fn namespace(kind: Kind, tree: &mut Tree) {
 pub(crate) fn lean(kind: Kind, mut tree: Tree) -> Result<Object, Diagnostic> {
     if let Value::Map(entries) = &mut tree.value {
         // Controllers and kubelets write these; a manifest's are not taken over.
-        let status = matches!(kind, Kind::Pod | Kind::Deployment | Kind::ReplicaSet | Kind::Namespace);
+        let status = !matches!(kind, Kind::Node | Kind::Service);
         entries
             .retain(|(key, _)| !(matches!(key.name.as_str(), "apiVersion" | "kind") || status && key.name == "status"));
     }
@@ -42,6 +42,7 @@ pub(crate) fn lean(kind: Kind, mut tree: Tree) -> Result<Object, Diagnostic> {
         Kind::Deployment => Object::Deployment(read(&tree)?),
         Kind::ReplicaSet => Object::ReplicaSet(read(&tree)?),
         Kind::Pod => Object::Pod(read(&tree)?),
+        Kind::PodDisruptionBudget => Object::PodDisruptionBudget(read(&tree)?),
     })
 }
 

@@ -7,6 +7,7 @@ mod discovery;
 mod meta;
 mod node;
 mod pod;
+mod policy;
 mod service;
 
 pub use apps::*;
@@ -14,124 +15,118 @@ pub use discovery::*;
 pub use meta::*;
 pub use node::*;
 pub use pod::*;
+pub use policy::*;
 pub use service::*;
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The kinds of objects that the cluster stores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Kind {
+/// What there is to say of each kind once: its name, its name in URLs, its version, whether it lives in a namespace.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident $plural:literal $version:literal $namespaced:literal;)+) => {
+        /// The kinds of objects that the cluster stores.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Kind {
+            $($(#[$doc])* $kind,)+
+        }
+
+        impl Kind {
+            /// `Service`, as in `kind:`.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => stringify!($kind),)+
+                }
+            }
+            /// `services`, as in URLs and messages.
+            pub const fn plural(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => $plural,)+
+                }
+            }
+            /// `apps/v1`, as in `apiVersion:`.
+            pub const fn api_version(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => $version,)+
+                }
+            }
+            /// Whether objects of this kind live in a namespace.
+            pub const fn namespaced(self) -> bool {
+                match self {
+                    $(Kind::$kind => $namespaced,)+
+                }
+            }
+            /// The kind of this name.
+            pub fn named(name: &str) -> Option<Kind> {
+                Kind::ALL.iter().copied().find(|kind| kind.name() == name)
+            }
+            /// All kinds.
+            pub const ALL: &[Kind] = &[$(Kind::$kind,)+];
+        }
+
+        /// Any stored object. Shared: a snapshot of the cluster costs only what changed.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        pub enum Object {
+            $($(#[$doc])* $kind(Arc<$kind>),)+
+        }
+
+        impl Object {
+            /// Which kind this is.
+            pub fn kind(&self) -> Kind {
+                match self {
+                    $(Object::$kind(_) => Kind::$kind,)+
+                }
+            }
+            /// The object's metadata.
+            pub fn metadata(&self) -> &ObjectMeta {
+                match self {
+                    $(Object::$kind(o) => &o.metadata,)+
+                }
+            }
+            /// The object's metadata, to change.
+            pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
+                match self {
+                    $(Object::$kind(o) => &mut Arc::make_mut(o).metadata,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// A scope for names.
-    Namespace,
+    Namespace "namespaces" "v1" false;
     /// A machine of the cluster.
-    Node,
+    Node "nodes" "v1" false;
     /// A stable name and address for a set of Pods.
-    Service,
+    Service "services" "v1" true;
     /// Endpoints of a Service.
-    EndpointSlice,
+    EndpointSlice "endpointslices" "discovery.k8s.io/v1" true;
     /// Keeps ReplicaSets.
-    Deployment,
+    Deployment "deployments" "apps/v1" true;
     /// Keeps Pods.
-    ReplicaSet,
+    ReplicaSet "replicasets" "apps/v1" true;
     /// Containers that run together on one node.
-    Pod,
+    Pod "pods" "v1" true;
+    /// How many Pods evictions must leave.
+    PodDisruptionBudget "poddisruptionbudgets" "policy/v1" true;
 }
 
-impl Kind {
-    /// `Service`, as in `kind:`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Namespace => "Namespace",
-            Kind::Node => "Node",
-            Kind::Service => "Service",
-            Kind::EndpointSlice => "EndpointSlice",
-            Kind::Deployment => "Deployment",
-            Kind::ReplicaSet => "ReplicaSet",
-            Kind::Pod => "Pod",
+/// Does the same with whatever type a kind has: `with_kind!(kind, T => store.get::<T>(key).is_some())`.
+#[macro_export]
+macro_rules! with_kind {
+    ($kind:expr, $type:ident => $body:expr) => {
+        $crate::with_kind!($kind, $type => $body; Namespace Node Service EndpointSlice Deployment ReplicaSet Pod
+            PodDisruptionBudget)
+    };
+    ($kind:expr, $type:ident => $body:expr; $($name:ident)+) => {
+        match $kind {
+            $($crate::Kind::$name => {
+                type $type = $crate::$name;
+                $body
+            })+
         }
-    }
-    /// `services`, as in URLs and messages.
-    pub const fn plural(self) -> &'static str {
-        match self {
-            Kind::Namespace => "namespaces",
-            Kind::Node => "nodes",
-            Kind::Service => "services",
-            Kind::EndpointSlice => "endpointslices",
-            Kind::Deployment => "deployments",
-            Kind::ReplicaSet => "replicasets",
-            Kind::Pod => "pods",
-        }
-    }
-    /// `apps/v1`, as in `apiVersion:`.
-    pub const fn api_version(self) -> &'static str {
-        match self {
-            Kind::Namespace | Kind::Node | Kind::Service | Kind::Pod => "v1",
-            Kind::EndpointSlice => "discovery.k8s.io/v1",
-            Kind::Deployment | Kind::ReplicaSet => "apps/v1",
-        }
-    }
-    /// Whether objects of this kind live in a namespace.
-    pub const fn namespaced(self) -> bool {
-        !matches!(self, Kind::Namespace | Kind::Node)
-    }
-    /// All kinds, in the order in which `kubectl apply` of a whole cluster makes sense.
-    pub const ALL: [Kind; 7] = [
-        Kind::Namespace,
-        Kind::Node,
-        Kind::Service,
-        Kind::EndpointSlice,
-        Kind::Deployment,
-        Kind::ReplicaSet,
-        Kind::Pod,
-    ];
-}
-
-/// Any stored object. Shared: a snapshot of the cluster costs only what changed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind")]
-pub enum Object {
-    /// A Namespace.
-    Namespace(Arc<Namespace>),
-    /// A Node.
-    Node(Arc<Node>),
-    /// A Service.
-    Service(Arc<Service>),
-    /// An EndpointSlice.
-    EndpointSlice(Arc<EndpointSlice>),
-    /// A Deployment.
-    Deployment(Arc<Deployment>),
-    /// A ReplicaSet.
-    ReplicaSet(Arc<ReplicaSet>),
-    /// A Pod.
-    Pod(Arc<Pod>),
-}
-
-impl Object {
-    /// Which kind this is.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Object::Namespace(_) => Kind::Namespace,
-            Object::Node(_) => Kind::Node,
-            Object::Service(_) => Kind::Service,
-            Object::EndpointSlice(_) => Kind::EndpointSlice,
-            Object::Deployment(_) => Kind::Deployment,
-            Object::ReplicaSet(_) => Kind::ReplicaSet,
-            Object::Pod(_) => Kind::Pod,
-        }
-    }
-    /// The object's metadata.
-    pub fn metadata(&self) -> &ObjectMeta {
-        match self {
-            Object::Namespace(o) => &o.metadata,
-            Object::Node(o) => &o.metadata,
-            Object::Service(o) => &o.metadata,
-            Object::EndpointSlice(o) => &o.metadata,
-            Object::Deployment(o) => &o.metadata,
-            Object::ReplicaSet(o) => &o.metadata,
-            Object::Pod(o) => &o.metadata,
-        }
-    }
+    };
 }
 
 /// A scope for names.

@@ -50,6 +50,39 @@ pub struct PodSpec {
     pub subdomain: String,
     /// Conditions that must be True besides the containers' readiness.
     pub readiness_gates: Vec<ReadinessGate>,
+    /// Directories that containers can mount.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
+}
+
+/// An entry of `volumes`: of the sources, those that something here asks about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Volume {
+    /// Name.
+    pub name: String,
+    /// A directory that is made for the Pod and goes with it.
+    pub empty_dir: Option<EmptyDirVolumeSource>,
+    /// Files from a ConfigMap.
+    pub config_map: Option<ConfigMapVolumeSource>,
+}
+
+/// `emptyDir`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EmptyDirVolumeSource {
+    /// Empty for the node's disk, or `Memory`.
+    pub medium: String,
+}
+
+/// `configMap` of a volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConfigMapVolumeSource {
+    /// Which.
+    pub name: String,
+    /// Whether the Pod does without it.
+    pub optional: Option<bool>,
 }
 
 /// An entry of `readinessGates`.

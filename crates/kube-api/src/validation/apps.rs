@@ -105,34 +105,46 @@ fn strategy(errors: &mut Errors, tree: &Tree) {
 
 fn rolling_update(errors: &mut Errors, tree: &Tree) {
     let mut zero = 0;
-    let show = |port: &Port<'_>| match port {
-        Port::Number(n) => format!("intstr.IntOrString{{Type:0, IntVal:{n}, StrVal:\"\"}}"),
-        Port::Name(s) => format!("intstr.IntOrString{{Type:1, IntVal:0, StrVal:{}}}", go_quote(s)),
-    };
     let read = |key| tree.get(key).filter(|t| !t.is_null()).map_or(Port::Name("25%"), |t| Port::read(Some(t)));
     for key in ["maxUnavailable", "maxSurge"] {
-        let (path, value) = (format!("spec.strategy.rollingUpdate.{key}"), read(key));
-        match value {
-            Port::Number(number) => {
-                errors.not_negative(&path, Some(number));
-                zero += usize::from(number == 0);
-            }
-            Port::Name(text) => match percent(text) {
-                Some(percent) => zero += usize::from(percent == 0),
-                None => {
-                    let detail = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
-                    errors.invalid_dump(&path, &show(&value), detail);
-                    zero += 1;
-                }
-            },
-        }
+        let value = read(key);
+        int_or_percent(errors, &value, &format!("spec.strategy.rollingUpdate.{key}"));
+        zero += usize::from(match value {
+            Port::Number(number) => number == 0,
+            Port::Name(text) => percent(text).is_none_or(|percent| percent == 0),
+        });
     }
     let (path, value) = ("spec.strategy.rollingUpdate.maxUnavailable", read("maxUnavailable"));
     if zero == 2 {
         errors.invalid_dump(path, &show(&value), "may not be 0 when `maxSurge` is 0");
     }
+    at_most_all(errors, &value, path);
+}
+
+/// What Go prints of a number or a percentage.
+fn show(value: &Port<'_>) -> String {
+    match value {
+        Port::Number(n) => format!("intstr.IntOrString{{Type:0, IntVal:{n}, StrVal:\"\"}}"),
+        Port::Name(s) => format!("intstr.IntOrString{{Type:1, IntVal:0, StrVal:{}}}", go_quote(s)),
+    }
+}
+
+/// ValidatePositiveIntOrPercent.
+pub(super) fn int_or_percent(errors: &mut Errors, value: &Port<'_>, path: &str) {
+    match value {
+        Port::Number(number) => errors.not_negative(path, Some(*number)),
+        Port::Name(text) if percent(text).is_none() => {
+            let detail = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
+            errors.invalid_dump(path, &show(value), detail);
+        }
+        Port::Name(_) => {}
+    }
+}
+
+/// IsNotMoreThan100Percent.
+pub(super) fn at_most_all(errors: &mut Errors, value: &Port<'_>, path: &str) {
     if matches!(value, Port::Name(text) if percent(text).is_some_and(|p| p > 100)) {
-        errors.invalid_dump(path, &show(&value), "must not be greater than 100%");
+        errors.invalid_dump(path, &show(value), "must not be greater than 100%");
     }
 }
 

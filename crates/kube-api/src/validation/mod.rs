@@ -9,6 +9,7 @@ mod meta;
 mod names;
 mod other;
 mod pod;
+mod policy;
 mod service;
 mod service_update;
 
@@ -33,7 +34,7 @@ pub fn update(new: &Object, old: &Object, release: Release) -> Vec<FieldError> {
         Kind::Deployment | Kind::ReplicaSet => apps::update(&mut last, &tree, &before),
         Kind::Pod => pod::update(&mut last, &tree, &before),
         Kind::EndpointSlice => other::slice_update(&mut last, &tree, &before),
-        Kind::Namespace | Kind::Node => {}
+        Kind::Namespace | Kind::Node | Kind::PodDisruptionBudget => {}
     }
     first.0.into_iter().chain(create_tree(new.kind(), &tree, release)).chain(last.0).collect()
 }
@@ -58,6 +59,7 @@ pub(crate) fn create_tree(kind: Kind, tree: &Tree, release: Release) -> Vec<Fiel
         Kind::EndpointSlice => other::slice(&mut errors, tree),
         Kind::Node => other::node(&mut errors, tree),
         Kind::Namespace => other::namespace(&mut errors, tree),
+        Kind::PodDisruptionBudget => policy::budget(&mut errors, tree),
     }
     errors.0
 }

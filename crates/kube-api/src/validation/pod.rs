@@ -25,6 +25,7 @@ pub(super) fn template(errors: &mut Errors, tree: &Tree, path: &str) {
 
 fn spec(errors: &mut Errors, tree: &Tree, path: &str) {
     let grace = tree.get("terminationGracePeriodSeconds").and_then(Tree::as_int).unwrap_or(GRACE);
+    volumes(errors, tree, path);
     let list = format!("{path}.containers");
     let all = tree.get("containers").map(Tree::items).unwrap_or_default();
     if all.is_empty() {
@@ -70,6 +71,19 @@ fn spec(errors: &mut Errors, tree: &Tree, path: &str) {
         }
     }
     tolerations(errors, tree, &format!("{path}.tolerations"));
+}
+
+/// ValidateVolumes, as far as names go.
+fn volumes(errors: &mut Errors, tree: &Tree, path: &str) {
+    let mut seen = BTreeSet::new();
+    for (i, item) in tree.get("volumes").map(Tree::items).unwrap_or_default().iter().enumerate() {
+        let (path, name) = (format!("{path}.volumes[{i}].name"), item.str("name"));
+        match name {
+            "" => errors.required(&path, ""),
+            _ if !seen.insert(name) => errors.duplicate(&path, &go_quote(name)),
+            _ => errors.each(&path, name, names::dns1123_label(name)),
+        }
+    }
 }
 
 /// validateContainerCommon.

@@ -2,6 +2,7 @@
 
 mod node;
 mod pod;
+mod policy;
 mod service;
 mod workload;
 
@@ -139,6 +140,7 @@ pub(crate) fn describe(item: &Item, cluster: &Cluster, events: bool) -> String {
         Body::Stored(Object::Deployment(o)) => workload::deployment(&mut page, o),
         Body::Stored(Object::ReplicaSet(o)) => workload::replica_set(&mut page, o),
         Body::Stored(Object::Node(o)) => node::node(&mut page, o),
+        Body::Stored(Object::PodDisruptionBudget(o)) => policy::budget(&mut page, o),
         Body::Stored(Object::Namespace(o)) => {
             page.head(&o.metadata);
             page.labels("Labels", &o.metadata.labels, "");

@@ -7,7 +7,7 @@ use crate::select::format_labels;
 use kube_api::timestamp::rfc1123z;
 use kube_api::{
     ConditionStatus, Container, ContainerState, ContainerStatus, ContainerTermination, Pod, PodPhase, PodTemplateSpec,
-    Probe, StringMap, Toleration,
+    Probe, StringMap, Toleration, Volume,
 };
 
 pub(super) fn pod(page: &mut Page<'_>, pod: &Pod) {
@@ -67,10 +67,33 @@ pub(super) fn pod(page: &mut Page<'_>, pod: &Pod) {
             page.line(1, &format!("{} \t{} ", c.type_, condition(c.status)));
         }
     }
-    page.field(0, "Volumes", "<none>");
+    volumes(page, &spec.volumes, "");
     page.field(0, "QoS Class", qos(pod));
     selectors(page, "", &spec.node_selector, &spec.tolerations);
     page.events("Pod", &pod.metadata);
+}
+
+/// `describeVolumes`. Of a source that isn't held no more than the name is known.
+fn volumes(page: &mut Page<'_>, volumes: &[Volume], space: &str) {
+    if volumes.is_empty() {
+        return page.line(0, &format!("{space}Volumes:\t<none>"));
+    }
+    page.line(0, &format!("{space}Volumes:"));
+    for volume in volumes {
+        let indent = if space.is_empty() { "" } else { " " };
+        page.line(1, &format!("{indent}{}:", volume.name));
+        if let Some(source) = &volume.empty_dir {
+            page.field(2, "Type", "EmptyDir (a temporary directory that shares a pod's lifetime)");
+            page.field(2, "Medium", &source.medium);
+            page.field(2, "SizeLimit", "<unset>");
+        } else if let Some(source) = &volume.config_map {
+            page.field(2, "Type", "ConfigMap (a volume populated by a ConfigMap)");
+            page.field(2, "Name", &source.name);
+            page.field(2, "Optional", &source.optional.unwrap_or(false).to_string());
+        } else {
+            page.line(1, "<unknown>");
+        }
+    }
 }
 
 fn selectors(page: &mut Page<'_>, space: &str, nodes: &StringMap, tolerations: &[Toleration]) {
@@ -137,7 +160,7 @@ pub(super) fn template(page: &mut Page<'_>, template: &PodTemplateSpec) {
     for container in &template.spec.containers {
         self::container(page, container, None, " ");
     }
-    page.line(0, "  Volumes:\t<none>");
+    volumes(page, &template.spec.volumes, "  ");
     selectors(page, "  ", &template.spec.node_selector, &template.spec.tolerations);
 }
 
