@@ -246,6 +246,7 @@ impl Cluster {
             Event::ProxyStarted(node) => self.proxy_started(&node),
             Event::KubeletHears(node, key) => self.kubelet_hears(&node, &key),
             Event::Sandbox(uid, life, step) => self.sandbox_step(uid, life, step),
+            Event::Container(uid, i, life, step) => self.container_step(uid, i, life, step),
             Event::Status(uid) => self.write_status(uid),
             Event::Arrival(client) => self.arrival(client),
             Event::Connect(id, to) => self.connect(id, to),

@@ -1,5 +1,6 @@
 //! What can happen in a cluster, and when: the event queue of the simulation.
 
+use crate::kubelet::ProbeKind;
 use crate::store::Change;
 use crate::traffic::RequestId;
 use kube_api::{NamespacedName, Uid};
@@ -42,8 +43,10 @@ pub enum Event {
     ProxySynced(NodeName),
     /// A kubelet hears of a Pod's new state in the API server.
     KubeletHears(NodeName, NamespacedName),
-    /// A step in the life of a sandbox; stale if its process is another by then.
-    Sandbox(Uid, u32, Step),
+    /// A step in the life of a sandbox; stale if it is another by then.
+    Sandbox(Uid, u32, PodStep),
+    /// A step in the life of a container, by its place in the Pod; stale if its process is another by then.
+    Container(Uid, u8, u32, Step),
     /// The kubelet writes a Pod's status to the API server.
     Status(Uid),
     /// A client sends its next request.
@@ -74,27 +77,32 @@ pub enum Event {
 
 /// A step in the life of a sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Step {
+pub enum PodStep {
     /// The network namespace stands: the Pod has its address.
     Networked,
-    /// The container's process starts.
+    /// Everything has stopped: the network namespace goes.
+    TornDown,
+}
+
+/// A step in the life of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Step {
+    /// The process starts.
     Started,
     /// The process listens.
     Listens,
+    /// The process ends by itself, with this code.
+    Ends(i32),
     /// The kubelet's relist finds that the process runs.
     NoticedRunning,
     /// The kubelet's relist finds that the process is dead.
     NoticedExit,
-    /// Time for a readiness probe.
-    Readiness,
-    /// Time for a liveness probe.
-    Liveness,
+    /// Time for a probe.
+    Probe(ProbeKind),
     /// preStop has ended: SIGTERM.
     Sigterm,
     /// The grace period is over: SIGKILL.
     Sigkill,
-    /// Everything has stopped: the network namespace goes.
-    TornDown,
 }
 
 /// Where an event stands in the queue: by time, then in the order in which they were planned.

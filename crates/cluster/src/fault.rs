@@ -79,14 +79,8 @@ impl Cluster {
         let uid = pod.metadata.uid;
         let key = pod.metadata.key();
         let deployment = self.deployment_of(pod).map(|d| d.name);
-        let running = self.sandboxes.get(&uid).is_some_and(|s| s.is_running());
         let done = match fault {
-            Fault::KillProcess { .. } if running => {
-                self.end_process(uid, 137);
-                self.plan_notice(uid);
-                self.look_at_probes(uid);
-                true
-            }
+            Fault::KillProcess { .. } => self.kill_process(uid),
             Fault::DeletePod { .. } => self.delete_pod(&key, None),
             Fault::KillPod { .. } => {
                 self.fall_silent(uid);
@@ -123,21 +117,13 @@ impl Cluster {
     }
 
     fn power_off(&mut self, node: &str) -> bool {
-        let now = self.now;
         let Some(machine) = self.machine_mut(node).filter(|m| m.powered) else { return false };
         machine.powered = false;
         machine.lose_memory();
         let on_node: Vec<Uid> = self.sandboxes.values().filter(|s| &*s.node == node).map(|s| s.uid).collect();
         for uid in on_node {
             self.fall_silent(uid);
-            if let Some(s) = self.sandbox_mut(uid) {
-                s.process = crate::kubelet::Process::Exited { code: 137, at: now };
-                s.life += 1;
-                s.ready = false;
-                s.noticed = false;
-                s.readiness.next = None;
-                s.liveness.next = None;
-            }
+            self.lose_processes(uid);
         }
         self.fell_silent(node);
         true

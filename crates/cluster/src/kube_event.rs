@@ -5,8 +5,12 @@
 //! (`--event-ttl`) and are counted together when they say the same.
 
 use crate::cluster::Cluster;
+use crate::kubelet::probe::{self, ProbeKind};
 use crate::store::Change;
-use kube_api::{ConditionStatus, ContainerState, Kind, NamespacedName, Node, Object, ObjectMeta, Pod, ReplicaSet, Uid};
+use kube_api::{
+    ConditionStatus, Container, ContainerState, Kind, NamespacedName, Node, Object, ObjectMeta, Pod, Probe, ReplicaSet,
+    Uid,
+};
 use lab_base::{Span, Time};
 use std::sync::Arc;
 
@@ -115,19 +119,30 @@ impl Cluster {
         all.filter(move |e| now.since(e.last) < TTL)
     }
 
-    /// A probe that goes on failing changes nothing, so its ticks aren't simulated. But the kubelet tells each one.
+    /// A readiness probe that goes on failing changes nothing, so its ticks aren't simulated. But the kubelet tells each one.
     fn with_repeats(&self, event: &Arc<KubeEvent>) -> KubeEvent {
         let mut event = (**event).clone();
-        let Some(sandbox) = self.sandboxes.get(&event.uid).filter(|_| event.message.starts_with("Readiness probe"))
-        else {
+        if !event.message.starts_with("Readiness probe") {
             return event;
+        }
+        let Some(sandbox) = self.sandboxes.get(&event.uid) else { return event };
+        let kind = ProbeKind::Readiness;
+        let of = |i: &usize| field_of(&sandbox.pod, sandbox.spec(*i)) == event.field;
+        let Some(i) = (0..sandbox.containers.len()).find(of) else { return event };
+        let run = &sandbox.containers[i];
+        let fails = sandbox.is_probed(i, kind) && !run.ready && run.probe(kind).next.is_none();
+        let same = |probe: &&Probe| {
+            let told = run.probe(kind).told.map(|told| probe::complaint(sandbox, i, probe, told));
+            told.is_some_and(|told| event.message.ends_with(&told))
         };
-        let fails = sandbox.is_running() && sandbox.noticed && !sandbox.ready && sandbox.readiness.next.is_none();
-        if let Some(probe) = sandbox.readiness_probe().filter(|_| fails && self.kubelet_lives(&sandbox.node)) {
-            let period = u64::try_from(probe.period_seconds.max(1)).unwrap_or(1) * 1_000_000;
-            let more = self.now.since(event.last).as_micros() / period;
-            event.last += Span::from_micros(more * period);
-            event.count = event.count.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+        let all_well = fails && self.kubelet_lives(&sandbox.node);
+        if let Some(probe) = kind.of(sandbox.spec(i)).filter(|_| all_well).filter(same) {
+            let period = probe::period(probe);
+            let more = probe::ticks_between(sandbox.admitted_at, period, event.last, self.now);
+            if more > 0 {
+                event.last = probe::next_tick(sandbox.admitted_at, period, self.now) - period;
+                event.count = event.count.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+            }
         }
         event
     }
@@ -278,15 +293,14 @@ impl Cluster {
         }
         let Some(old) = old else { return };
         // pkg/kubelet/kuberuntime/kuberuntime_container.go
-        let states =
-            |p: &Pod, name: &str| p.status.container_statuses.iter().find(|s| s.name == name).map(|s| s.state.clone());
-        for container in &new.spec.containers {
+        let states = |p: &Pod, name: &str| {
+            let mut all = p.status.init_container_statuses.iter().chain(&p.status.container_statuses);
+            all.find(|s| s.name == name).map(|s| s.state.clone())
+        };
+        for container in new.spec.init_containers.iter().chain(&new.spec.containers) {
             let name = &container.name;
             let (was, is) = (states(old, name), states(new, name));
-            let of = |type_, reason| Draft {
-                field: format!("spec.containers{{{name}}}"),
-                ..of(type_, reason, "kubelet", node)
-            };
+            let of = |type_, reason| Draft { field: field_of(new, container), ..of(type_, reason, "kubelet", node) };
             let backs_off = |s: &Option<ContainerState>| matches!(s, Some(ContainerState::Waiting { reason }) if reason == "CrashLoopBackOff");
             if backs_off(&is) && !backs_off(&was) {
                 let meta = &new.metadata;
@@ -307,59 +321,67 @@ impl Cluster {
         self.machines.get(node).is_some_and(|m| m.is_reachable())
     }
 
-    /// The kubelet starts a container (`pkg/kubelet/kuberuntime/kuberuntime_container.go`, `pkg/kubelet/images`).
-    pub(crate) fn start_events(&mut self, pod: &Pod) {
-        let node = pod.spec.node_name.as_str();
-        if !self.kubelet_lives(node) {
+    /// The kubelet about one of a Pod's containers.
+    fn container_event(&mut self, pod: &Pod, container: &Container, reason: &'static str, message: String) {
+        if !self.kubelet_lives(&pod.spec.node_name) {
             return;
         }
-        for container in &pod.spec.containers {
-            let name = &container.name;
-            let of = |reason| Draft {
-                type_: "Normal",
-                reason,
-                component: "kubelet",
-                kind: Kind::Pod,
-                meta: &pod.metadata,
-                field: format!("spec.containers{{{name}}}"),
-                host: node,
-            };
-            let pulled = format!("Container image {:?} already present on machine", container.image);
-            self.event(&of("Pulled"), pulled);
-            let colon = if self.release.0 >= 32 { ":" } else { "" };
-            self.event(&of("Created"), format!("Created container{colon} {name}"));
-            self.event(&of("Started"), format!("Started container {name}"));
-        }
+        let warning = matches!(reason, "Unhealthy" | "FailedPreStopHook");
+        let draft = Draft {
+            type_: if warning { "Warning" } else { "Normal" },
+            reason,
+            component: "kubelet",
+            kind: Kind::Pod,
+            meta: &pod.metadata,
+            field: field_of(pod, container),
+            host: &pod.spec.node_name,
+        };
+        self.event(&draft, message);
+    }
+
+    /// The kubelet pulls an image (`pkg/kubelet/images/image_manager.go`).
+    pub(crate) fn pulling_event(&mut self, pod: &Pod, container: &Container) {
+        self.container_event(pod, container, "Pulling", format!("Pulling image {:?}", container.image));
+    }
+
+    /// The kubelet starts a container, after a pull that took so long
+    /// (`pkg/kubelet/kuberuntime/kuberuntime_container.go`, `pkg/kubelet/images`).
+    pub(crate) fn start_events(&mut self, pod: &Pod, container: &Container, pulled: Option<Span>) {
+        let (name, image) = (&container.name, &container.image);
+        let message = match pulled.filter(|takes| *takes > Span::ZERO) {
+            Some(takes) => {
+                let (seconds, millis) = (takes.as_micros() / 1_000_000, takes.as_micros() / 1_000 % 1_000);
+                let takes = match (seconds, millis) {
+                    (0, millis) => format!("{millis}ms"),
+                    (seconds, 0) => format!("{seconds}s"),
+                    _ => format!("{}s", format!("{seconds}.{millis:03}").trim_end_matches('0')),
+                };
+                format!("Successfully pulled image {image:?} in {takes} ({takes} including waiting)")
+            }
+            None => format!("Container image {image:?} already present on machine"),
+        };
+        self.container_event(pod, container, "Pulled", message);
+        let colon = if self.release.0 >= 32 { ":" } else { "" };
+        self.container_event(pod, container, "Created", format!("Created container{colon} {name}"));
+        self.container_event(pod, container, "Started", format!("Started container {name}"));
     }
 
     /// `pkg/kubelet/prober/prober.go`
-    pub(crate) fn probe_event(&mut self, pod: &Pod, probe: &'static str, why: &str) {
-        let container = pod.spec.containers.first().map(|c| c.name.clone()).unwrap_or_default();
-        let draft = Draft {
-            type_: "Warning",
-            reason: "Unhealthy",
-            component: "kubelet",
-            kind: Kind::Pod,
-            meta: &pod.metadata,
-            field: format!("spec.containers{{{container}}}"),
-            host: &pod.spec.node_name,
-        };
-        self.event(&draft, format!("{probe} probe failed: {why}"));
+    pub(crate) fn probe_event(&mut self, pod: &Pod, container: &Container, kind: ProbeKind, why: &str) {
+        self.container_event(pod, container, "Unhealthy", format!("{} probe failed: {why}", kind.name()));
     }
 
-    /// `pkg/kubelet/kuberuntime/kuberuntime_manager.go`
-    pub(crate) fn liveness_event(&mut self, pod: &Pod) {
-        let container = pod.spec.containers.first().map(|c| c.name.clone()).unwrap_or_default();
-        let draft = Draft {
-            type_: "Normal",
-            reason: "Killing",
-            component: "kubelet",
-            kind: Kind::Pod,
-            meta: &pod.metadata,
-            field: format!("spec.containers{{{container}}}"),
-            host: &pod.spec.node_name,
-        };
-        self.event(&draft, format!("Container {container} failed liveness probe, will be restarted"));
+    /// A probe has a container killed (`computePodActions` in `pkg/kubelet/kuberuntime/kuberuntime_manager.go`).
+    pub(crate) fn killing_event(&mut self, pod: &Pod, container: &Container, kind: ProbeKind) {
+        let name = &container.name;
+        let kind = kind.name().to_lowercase();
+        let message = format!("Container {name} failed {kind} probe, will be restarted");
+        self.container_event(pod, container, "Killing", message);
+    }
+
+    /// `pkg/kubelet/lifecycle/handlers.go`
+    pub(crate) fn hook_failed_event(&mut self, pod: &Pod, container: &Container) {
+        self.container_event(pod, container, "FailedPreStopHook", "PreStopHook failed".into());
     }
 
     /// `pkg/controller/tainteviction/taint_eviction.go`
@@ -414,4 +436,10 @@ impl Cluster {
             _ => {}
         }
     }
+}
+
+/// The part of a Pod that an event about a container names.
+fn field_of(pod: &Pod, container: &Container) -> String {
+    let init = pod.spec.init_containers.iter().any(|c| c.name == container.name);
+    format!("spec.{}{{{}}}", if init { "initContainers" } else { "containers" }, container.name)
 }

@@ -5,8 +5,7 @@
 
 use crate::cluster::Cluster;
 use crate::event::{Event, NodeName};
-use crate::kubelet::Process;
-use crate::probe::next_tick;
+use crate::kubelet::probe::next_tick;
 use crate::scheduler::tolerates;
 use kube_api::{Condition, ConditionStatus, NamespacedName, Node, Pod, Taint, Uid};
 use lab_base::{Source, Span, Time, subject};
@@ -176,26 +175,9 @@ impl Cluster {
         let Some(machine) = self.machine_mut(node).filter(|m| m.outage == outage && !m.powered) else { return };
         machine.powered = true;
         let cut = machine.cut;
-        let old: Vec<_> = self.sandboxes.values().filter(|s| s.node == *node).cloned().collect();
-        for sandbox in old {
-            if let Some(ip) = sandbox.ip {
-                self.addresses.remove(&ip);
-            }
-            let uid = sandbox.uid;
-            if let Some(s) = self.sandbox_mut(uid) {
-                s.ip = None;
-                s.process = Process::Creating;
-                s.life += 1;
-                s.restarts += 1;
-            }
-            let life = self.sandboxes.get(&uid).map_or(0, |s| s.life);
-            let wait = self.delay(
-                Source::StartUp,
-                subject(&["sandbox", &sandbox.key.name]),
-                Span::from_millis(300),
-                Span::from_millis(900),
-            );
-            self.events.plan(self.now + wait, Event::Sandbox(uid, life, crate::event::Step::Networked));
+        let old: Vec<Uid> = self.sandboxes.values().filter(|s| s.node == *node).map(|s| s.uid).collect();
+        for uid in old {
+            self.recreate(uid);
         }
         if !cut {
             self.heard_again(node);

@@ -11,7 +11,7 @@ use crate::scenario::{Arrival, ClientSpec};
 use crate::target::Target;
 use datapath::{Entry, Flow, L4, Verdict};
 use kube_api::{NamespacedName, Protocol, Service, Uid};
-use lab_base::{Source, Span, Time, Vector, subject};
+use lab_base::{OrdSet, Source, Span, Time, Vector, subject};
 use lab_protocol::{Counts, Id, Motion, Outcome};
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
@@ -380,18 +380,18 @@ impl Cluster {
             return;
         };
         let link = self.link(&client.node, Some(sandbox.uid), client.subject, request.ordinal);
-        if !sandbox.accepts(request.to.port()) {
+        let Some(container) = sandbox.server(request.to.port()) else {
             self.decide(id, now, Outcome::Refused, now + link);
             self.events.plan(now + link, Event::Finish(id, Outcome::Refused));
             return;
-        }
+        };
         let mean = sandbox.workload.service_time;
         let work = self.dice.roll(Source::ServiceTime, client.subject, request.ordinal).exponential(mean);
         let fails =
             self.dice.roll(Source::ServerError, client.subject, request.ordinal).unit() < sandbox.workload.errors;
         let outcome = if fails { Outcome::ServerError } else { Outcome::Answered };
-        if let Some(s) = self.sandbox_mut(sandbox.uid) {
-            s.serving.insert(id);
+        if let Some(c) = self.container_mut(sandbox.uid, container) {
+            c.serving.insert(id);
         }
         // SYN, ACK: conntrack holds the connection for established.
         if let Some(machine) = self.machine_mut(&client.node) {
@@ -433,7 +433,7 @@ impl Cluster {
     /// Takes a request off a server's hands. False: it isn't there any more.
     fn served(&mut self, id: RequestId, pod: Uid) -> bool {
         let Some(s) = self.sandbox_mut(pod) else { return false };
-        s.serving.remove(&id)
+        s.containers.iter_mut().any(|c| c.serving.remove(&id))
     }
 
     /// The server's process died with the request in its hands.
@@ -452,7 +452,8 @@ impl Cluster {
     /// The requests in a server's hands are lost without a word: its machine or its network namespace is gone.
     pub(crate) fn fall_silent(&mut self, uid: Uid) {
         let Some(s) = self.sandbox_mut(uid) else { return };
-        for id in core::mem::take(&mut s.serving).iter().copied() {
+        let serving: Vec<_> = s.containers.iter_mut().map(|c| core::mem::take(&mut c.serving)).collect();
+        for id in serving.iter().flat_map(OrdSet::iter).copied() {
             if let Some(request) = self.requests.get(&id).cloned() {
                 self.decide(id, request.arrived, Outcome::TimedOut, request.give_up.0);
             }
@@ -517,9 +518,9 @@ impl Cluster {
         });
     }
 
-    /// How a Pod's process stands, for those who look.
+    /// How the process of a Pod's main container stands, for those who look.
     pub fn process_of(&self, pod: Uid) -> Option<Process> {
-        self.sandboxes.get(&pod).map(|s| s.process)
+        self.sandboxes.get(&pod).map(|s| s.main().process)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::facts::Ghost;
-use crate::kubelet::{Process, Sandbox};
+use crate::kubelet::{ProbeKind, Process, Sandbox};
 use kube_api::{ConditionStatus, NamespacedName, Pod, Service, Uid, selects};
 use lab_base::{Span, Time};
 use lab_protocol::{
@@ -88,7 +88,7 @@ impl Cluster {
             since,
             hue: self.facts.hue(uid),
             labels: pod.metadata.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            restarts: sandbox.map_or(0, |s| s.restarts),
+            restarts: sandbox.map_or(0, Sandbox::restarts),
             answered: tally.answered,
             failed: tally.failed,
             cut: sandbox.is_some_and(|s| s.cut),
@@ -116,20 +116,26 @@ impl Cluster {
             let detail = if unscheduled { "detail-unscheduled" } else { "detail-creating" };
             return (PodState::Pending, created, phrase(detail), None);
         };
-        match sandbox.process {
+        if pod.is_finished() {
+            return (PodState::Dead, changed, phrase("detail-finished"), None);
+        }
+        let main = sandbox.main();
+        match main.process {
             Process::Exited { code, at } => {
                 (PodState::Dead, at, Some(Phrase::new("detail-exited").with("code", code)), None)
             }
             Process::BackOff { until } if until > self.now => {
                 (PodState::NotReady, changed, phrase("detail-backoff"), Some(until))
             }
-            Process::Creating | Process::BackOff { .. } => {
+            Process::Waiting | Process::Pulling { .. } | Process::Creating | Process::BackOff { .. } => {
                 (PodState::Pending, created, phrase("detail-creating"), None)
             }
-            Process::Booting => (PodState::NotReady, changed.max(sandbox.started_at), phrase("detail-booting"), None),
-            Process::Listening | Process::Draining if pod.is_ready() => (PodState::Ready, changed, None, None),
+            _ if !sandbox.is_initialized() => (PodState::Pending, created, phrase("detail-init"), None),
+            Process::Booting => (PodState::NotReady, changed.max(main.started_at), phrase("detail-booting"), None),
+            _ if pod.is_ready() => (PodState::Ready, changed, None, None),
             _ => {
-                let next = sandbox.readiness.next.map(|(at, _)| at);
+                let startup = main.probe(ProbeKind::Startup).next;
+                let next = startup.or(main.probe(ProbeKind::Readiness).next).map(|(at, _)| at);
                 let detail = if next.is_some() { "detail-probe" } else { "detail-not-ready" };
                 (PodState::NotReady, changed, phrase(detail), next)
             }

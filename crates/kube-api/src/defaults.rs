@@ -120,7 +120,7 @@ fn pod_spec(spec: &mut PodSpec) {
         spec.restart_policy = "Always".into();
     }
     spec.termination_grace_period_seconds.get_or_insert(GRACE_SECONDS);
-    for container in &mut spec.containers {
+    for container in spec.init_containers.iter_mut().chain(&mut spec.containers) {
         // A limit without a request is a request too.
         for (name, limit) in &container.resources.limits {
             container.resources.requests.entry(name.clone()).or_insert_with(|| limit.clone());

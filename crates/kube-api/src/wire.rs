@@ -259,11 +259,10 @@ fn budget(tree: &mut Tree) {
 
 /// A Pod's addresses and its containers' states.
 fn pod(tree: &mut Tree) {
-    let images: Vec<(String, String)> = tree
-        .at(&["spec", "containers"])
-        .map(Tree::items)
-        .unwrap_or_default()
+    let lists = ["initContainers", "containers"];
+    let images: Vec<(String, String)> = lists
         .iter()
+        .flat_map(|list| tree.at(&["spec", list]).map(Tree::items).unwrap_or_default())
         .map(|c| (c.str("name").to_owned(), c.str("image").to_owned()))
         .collect();
     let Some(status) = get_mut(tree, "status") else { return };
@@ -273,35 +272,41 @@ fn pod(tree: &mut Tree) {
             ip.value = map(vec![("ip", text)]);
         }
     }
-    let Some(Tree { value: Value::Seq(containers), .. }) = get_mut(status, "containerStatuses") else { return };
-    for container in containers {
-        let name = container.str("name").to_owned();
-        let image = images.iter().find(|(n, _)| *n == name).map(|(_, i)| i.clone()).unwrap_or_default();
-        set(container, "image", Value::text(image));
-        if let Some(state) = get_mut(container, "state")
-            && let Value::Map(entries) = &mut state.value
-        {
-            for (key, inner) in entries {
-                key.name = key.name.to_ascii_lowercase();
-                // serde names an enum's variants' fields as they are.
-                if let Value::Map(fields) = &mut inner.value {
-                    for (field, _) in fields {
-                        if field.name == "started_at" {
-                            field.name = "startedAt".into();
-                        }
+    for list in ["initContainerStatuses", "containerStatuses"] {
+        if let Some(Tree { value: Value::Seq(containers), .. }) = get_mut(status, list) {
+            containers.iter_mut().for_each(|container| container_status(container, &images));
+        }
+    }
+}
+
+/// The state of one of them.
+fn container_status(container: &mut Tree, images: &[(String, String)]) {
+    let name = container.str("name").to_owned();
+    let image = images.iter().find(|(n, _)| *n == name).map(|(_, i)| i.clone()).unwrap_or_default();
+    set(container, "image", Value::text(image));
+    if let Some(state) = get_mut(container, "state")
+        && let Value::Map(entries) = &mut state.value
+    {
+        for (key, inner) in entries {
+            key.name = key.name.to_ascii_lowercase();
+            // serde names an enum's variants' fields as they are.
+            if let Value::Map(fields) = &mut inner.value {
+                for (field, _) in fields {
+                    if field.name == "started_at" {
+                        field.name = "startedAt".into();
                     }
                 }
             }
         }
-        let last = match get_mut(container, "lastTermination").map(|t| core::mem::take(&mut t.value)) {
-            Some(ended @ Value::Map(_)) => map(vec![("terminated", ended)]),
-            _ => Value::Map(Vec::new()),
-        };
-        if let Value::Map(entries) = &mut container.value {
-            entries.retain(|(key, _)| key.name != "lastTermination");
-        }
-        set(container, "lastState", last);
     }
+    let last = match get_mut(container, "lastTermination").map(|t| core::mem::take(&mut t.value)) {
+        Some(ended @ Value::Map(_)) => map(vec![("terminated", ended)]),
+        _ => Value::Map(Vec::new()),
+    };
+    if let Value::Map(entries) = &mut container.value {
+        entries.retain(|(key, _)| key.name != "lastTermination");
+    }
+    set(container, "lastState", last);
 }
 
 #[cfg(test)]

@@ -95,7 +95,38 @@ pub fn pod_status(pod: &Pod) -> (String, usize, u32, Option<Time>) {
         reason.clone_from(&pod.status.reason);
     }
     let (mut ready, mut restarts, mut last, mut running) = (0, 0, None, false);
-    for container in pod.status.container_statuses.iter().rev() {
+    // Init containers: the first that isn't through says how far it is.
+    let (mut of_sidecars, mut initializing) = ((0, None), false);
+    for (i, container) in pod.status.init_container_statuses.iter().enumerate() {
+        let ended = container.last_termination.as_ref().map(|t| t.finished_at);
+        restarts += container.restart_count;
+        last = last.max(ended);
+        let sidecar = pod.spec.init_containers.get(i).is_some_and(kube_api::Container::is_sidecar);
+        if sidecar {
+            of_sidecars = (of_sidecars.0 + container.restart_count, of_sidecars.1.max(ended));
+        }
+        reason = match &container.state {
+            ContainerState::Terminated(t) if t.exit_code == 0 => continue,
+            _ if sidecar && container.started => {
+                ready += usize::from(container.ready);
+                continue;
+            }
+            ContainerState::Terminated(t) if t.reason.is_empty() => format!("Init:ExitCode:{}", t.exit_code),
+            ContainerState::Terminated(t) => format!("Init:{}", t.reason),
+            ContainerState::Waiting { reason } if !reason.is_empty() && reason != "PodInitializing" => {
+                format!("Init:{reason}")
+            }
+            _ => format!("Init:{i}/{}", pod.spec.init_containers.len()),
+        };
+        initializing = true;
+        break;
+    }
+    let initialized = pod.condition("Initialized").is_some_and(|c| c.status == ConditionStatus::True);
+    let main = if initializing && !initialized { &[] } else { &pod.status.container_statuses[..] };
+    if !initializing || initialized {
+        (restarts, last) = of_sidecars;
+    }
+    for container in main.iter().rev() {
         restarts += container.restart_count;
         last = last.max(container.last_termination.as_ref().map(|t| t.finished_at));
         match &container.state {
@@ -128,6 +159,7 @@ fn or_none(text: &str) -> String {
 
 fn pod(pod: &Pod, now: Time, age: String) -> Vec<String> {
     let (status, ready, restarts, last) = pod_status(pod);
+    let sidecars = pod.spec.init_containers.iter().filter(|c| c.is_sidecar()).count();
     let restarts = match last {
         Some(at) if restarts > 0 => format!("{restarts} ({} ago)", human(now.since(at))),
         _ => restarts.to_string(),
@@ -140,7 +172,7 @@ fn pod(pod: &Pod, now: Time, age: String) -> Vec<String> {
     let gates = if gates.is_empty() { "<none>".into() } else { format!("{met}/{}", gates.len()) };
     vec![
         pod.metadata.name.clone(),
-        format!("{ready}/{}", pod.spec.containers.len()),
+        format!("{ready}/{}", pod.spec.containers.len() + sidecars),
         status,
         restarts,
         age,

@@ -32,7 +32,7 @@ pub struct PodTemplateSpec {
 pub struct PodSpec {
     /// At least one.
     pub containers: Vec<Container>,
-    /// Before these; only the names of sidecars' ports have an effect.
+    /// Before these, one after another; those with restartPolicy Always are sidecars.
     pub init_containers: Vec<Container>,
     /// The node it is bound to; empty: none yet.
     pub node_name: String,
@@ -117,6 +117,10 @@ pub struct Container {
     pub name: String,
     /// What runs.
     pub image: String,
+    /// In place of the image's entry point.
+    pub command: Vec<String>,
+    /// Its arguments.
+    pub args: Vec<String>,
     /// What it listens on (information only, and names for `targetPort`).
     pub ports: Vec<ContainerPort>,
     /// Of an init container: `Always` makes it a sidecar.
@@ -131,6 +135,13 @@ pub struct Container {
     pub startup_probe: Option<Probe>,
     /// Hooks.
     pub lifecycle: Option<Lifecycle>,
+}
+
+impl Container {
+    /// Whether it is a sidecar, if it is an init container: it goes on beside the others (KEP-753).
+    pub fn is_sidecar(&self) -> bool {
+        self.restart_policy == "Always"
+    }
 }
 
 /// `resources` of a container.
@@ -159,6 +170,8 @@ pub struct LifecycleHandler {
     pub sleep: Option<SleepAction>,
     /// Run a command.
     pub exec: Option<ExecAction>,
+    /// Send a request to the container.
+    pub http_get: Option<HttpGetAction>,
 }
 
 /// `sleep` of a hook.
@@ -199,6 +212,8 @@ pub struct Probe {
     pub tcp_socket: Option<TcpSocketAction>,
     /// A command in the container.
     pub exec: Option<ExecAction>,
+    /// A question of gRPC's health protocol.
+    pub grpc: Option<GrpcAction>,
     /// Seconds after the container's start before the first try.
     pub initial_delay_seconds: i32,
     /// Seconds until a try has failed.
@@ -209,6 +224,8 @@ pub struct Probe {
     pub success_threshold: i32,
     /// Failures in a row that turn it.
     pub failure_threshold: i32,
+    /// Seconds between SIGTERM and SIGKILL when it has the container killed; nil: the Pod's.
+    pub termination_grace_period_seconds: Option<i64>,
 }
 
 impl Default for Probe {
@@ -217,11 +234,13 @@ impl Default for Probe {
             http_get: None,
             tcp_socket: None,
             exec: None,
+            grpc: None,
             initial_delay_seconds: 0,
             timeout_seconds: 1,
             period_seconds: 10,
             success_threshold: 1,
             failure_threshold: 3,
+            termination_grace_period_seconds: None,
         }
     }
 }
@@ -244,6 +263,14 @@ pub struct TcpSocketAction {
     pub port: Option<IntOrString>,
 }
 
+/// `grpc` of a probe.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GrpcAction {
+    /// Number.
+    pub port: i32,
+}
+
 /// `status` of a Pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -262,6 +289,8 @@ pub struct PodStatus {
     pub pod_ips: Vec<String>,
     /// When the kubelet took it on.
     pub start_time: Option<Time>,
+    /// One an init container.
+    pub init_container_statuses: Vec<ContainerStatus>,
     /// One a container.
     pub container_statuses: Vec<ContainerStatus>,
 }

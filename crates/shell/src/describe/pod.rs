@@ -49,6 +49,13 @@ pub(super) fn pod(page: &mut Page<'_>, pod: &Pod) {
     if let Some(owner) = pod.metadata.controller() {
         page.field(0, "Controlled By", &format!("{}/{}", owner.kind, owner.name));
     }
+    if !spec.init_containers.is_empty() {
+        page.line(0, "Init Containers:");
+        for container in &spec.init_containers {
+            let status = status.init_container_statuses.iter().find(|s| s.name == container.name);
+            self::container(page, container, status, "");
+        }
+    }
     page.line(0, "Containers:");
     for container in &spec.containers {
         let status = status.container_statuses.iter().find(|s| s.name == container.name);
@@ -156,6 +163,12 @@ pub(super) fn template(page: &mut Page<'_>, template: &PodTemplateSpec) {
     if !template.metadata.annotations.is_empty() {
         page.labels_at(0, "  Annotations", &template.metadata.annotations, "", ": ");
     }
+    if !template.spec.init_containers.is_empty() {
+        page.line(0, "  Init Containers:");
+        for container in &template.spec.init_containers {
+            self::container(page, container, None, " ");
+        }
+    }
     page.line(0, "  Containers:");
     for container in &template.spec.containers {
         self::container(page, container, None, " ");
@@ -179,6 +192,12 @@ fn container(page: &mut Page<'_>, container: &Container, status: Option<&Contain
     let plural = if ports.len() > 1 { "s" } else { "" };
     page.field(2, &format!("Port{plural}"), &or_none(ports.join(", ")));
     page.field(2, &format!("Host Port{plural}"), &or_none(host.join(", ")));
+    for (name, words) in [("Command", &container.command), ("Args", &container.args)] {
+        if !words.is_empty() {
+            page.line(2, &format!("{name}:"));
+            words.iter().flat_map(|w| w.split('\n')).for_each(|line| page.line(3, line));
+        }
+    }
     if let Some(status) = status {
         state(page, "State", &status.state);
         if let Some(last) = &status.last_termination {
@@ -247,6 +266,8 @@ fn probe(probe: &Probe) -> String {
         format!("http-get http://:{}{} {attributes}", port(&get.port), get.path)
     } else if let Some(socket) = &probe.tcp_socket {
         format!("tcp-socket :{} {attributes}", port(&socket.port))
+    } else if let Some(grpc) = &probe.grpc {
+        format!("grpc <pod>:{}  {attributes}", grpc.port)
     } else {
         format!("unknown {attributes}")
     }

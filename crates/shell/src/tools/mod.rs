@@ -64,10 +64,7 @@ pub(crate) fn in_pod(world: &mut World<'_>, pod: &Arc<Pod>, command: &[String]) 
         let ip = machine.ip;
         return world.fail(&format!("Error from server: error dialing backend: dial tcp {ip}:10250: i/o timeout"));
     }
-    let runs = matches!(
-        world.cluster().process_of(pod.metadata.uid),
-        Some(cluster::Process::Booting | cluster::Process::Listening | cluster::Process::Draining)
-    );
+    let runs = world.cluster().process_of(pod.metadata.uid).is_some_and(cluster::Process::runs);
     if !runs {
         return world.fail(&format!("error: unable to upgrade connection: container not found ({container:?})"));
     }
