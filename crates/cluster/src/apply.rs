@@ -5,8 +5,8 @@ use crate::facts::Deed;
 use crate::store::Stored;
 use kube_api::manifest::{self, Content};
 use kube_api::{
-    Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, Pod, PodDisruptionBudget, Remark,
-    ReplicaSet, Service, ServiceType, StringMap, Taint, with_kind,
+    Deployment, Kind, Namespace, NamespacedName, Node, Object, Pod, Remark, Service, ServiceType, StringMap, Taint,
+    with_kind,
 };
 use lab_base::{Span, Time};
 use lab_protocol::{Diagnostic, MarkKind, Phrase};
@@ -34,6 +34,7 @@ pub fn diagnostic(d: &kube_api::Diagnostic) -> Diagnostic {
         message: d.message.clone(),
         phrase: d.remark.as_deref().map(|remark| match remark {
             Remark::WithoutEffect => Phrase::new("diag-without-effect").with("path", &d.path),
+            Remark::NoController { kind } => Phrase::new("diag-no-controller").with("kind", kind),
             Remark::NotSimulated { kind, version } => {
                 Phrase::new("diag-not-simulated").with("kind", kind).with("version", version)
             }
@@ -98,21 +99,17 @@ impl Cluster {
         let given = object.clone();
         kube_api::defaults::apply(&mut object);
         let verb = match object {
-            Object::Namespace(o) => self.put(&key, (*o).clone(), |_, _| ()),
+            Object::Namespace(o) => self.put_over(&key, &*o)?,
             Object::Node(o) => self.apply_node(&key, &o)?,
             Object::Service(o) => self.apply_service(&key, (*o).clone())?,
-            Object::EndpointSlice(o) => self.put(&key, (*o).clone(), |old: &mut EndpointSlice, new| {
-                old.endpoints.clone_from(&new.endpoints);
-                old.ports.clone_from(&new.ports);
-            }),
+            Object::EndpointSlice(o) => self.put_over(&key, &*o)?,
             Object::Deployment(o) => self.apply_deployment(&key, (*o).clone(), &given)?,
-            Object::ReplicaSet(o) => {
-                self.put(&key, (*o).clone(), |old: &mut ReplicaSet, new| old.spec.clone_from(&new.spec))
-            }
+            Object::ReplicaSet(o) => self.put_over(&key, &*o)?,
             Object::Pod(o) => self.apply_pod(&key, (*o).clone())?,
-            Object::PodDisruptionBudget(o) => {
-                self.put(&key, (*o).clone(), |old: &mut PodDisruptionBudget, new| old.spec.clone_from(&new.spec))
-            }
+            Object::PodDisruptionBudget(o) => self.put_over(&key, &*o)?,
+            Object::ConfigMap(o) => self.put_over(&key, &*o)?,
+            Object::StatefulSet(o) => self.put_over(&key, &*o)?,
+            Object::DaemonSet(o) => self.put_over(&key, &*o)?,
         };
         self.last_applied.insert((kind, key.clone()), given);
         let name = format!("{}/{}", resource(kind), key.name);
@@ -125,8 +122,22 @@ impl Cluster {
         Ok(format!("{name} {verb}"))
     }
 
-    /// Stores an object: new, or in place of the old one (labels, annotations, and what `change` carries over).
-    fn put<T: Stored>(&mut self, key: &NamespacedName, new: T, change: impl FnOnce(&mut T, &T)) -> &'static str {
+    /// Stores an object: new, or in place of the old one, if the server lets it.
+    fn put_over<T: Stored>(&mut self, key: &NamespacedName, new: &T) -> Result<&'static str, String> {
+        if let Some(old) = self.store.get::<T>(key) {
+            let mut next = (**old).clone();
+            next.take(new);
+            let (next, old) = (T::wrap(Arc::new(next)), T::wrap(old.clone()));
+            let errors = kube_api::validation::update(&next, &old, self.release);
+            if !errors.is_empty() {
+                return Err(kube_api::validation::envelope(T::KIND, &key.name, &errors));
+            }
+        }
+        Ok(self.put(key, new.clone()))
+    }
+
+    /// Stores an object: new, or in place of the old one (labels, annotations, and what a client may change).
+    fn put<T: Stored>(&mut self, key: &NamespacedName, new: T) -> &'static str {
         if self.store.get::<T>(key).is_none() {
             self.store.create(self.now, new);
             return "created";
@@ -136,7 +147,7 @@ impl Cluster {
             let (meta, from) = (old.meta_mut(), new.meta());
             three_way(&mut meta.labels, &before.labels, &from.labels);
             three_way(&mut meta.annotations, &before.annotations, &from.annotations);
-            change(old, &new);
+            old.take(&new);
         });
         if changed { "configured" } else { "unchanged" }
     }
@@ -175,7 +186,7 @@ impl Cluster {
         self.allocate(&mut new)?;
         // The API server clears `status` on create; a cloud's controller is what writes it.
         new.status = Default::default();
-        Ok(self.put(key, new, |old, new| old.spec.clone_from(&new.spec)))
+        Ok(self.put(key, new))
     }
 
     fn apply_deployment(
@@ -185,10 +196,6 @@ impl Cluster {
         given: &Object,
     ) -> Result<&'static str, String> {
         if let Some(old) = self.store.get::<Deployment>(key) {
-            if old.spec.selector != new.spec.selector {
-                let line = "spec.selector: Invalid value: field is immutable";
-                return Err(format!("The Deployment \"{}\" is invalid: {line}", key.name));
-            }
             // The three-way merge: a number of replicas that was never applied is somebody else's and stays.
             let asked = |o: &Object| matches!(o, Object::Deployment(d) if d.spec.replicas.is_some());
             let before = self.last_applied.get(&(Kind::Deployment, key.clone()));
@@ -196,22 +203,17 @@ impl Cluster {
                 new.spec.replicas = old.spec.replicas;
             }
         }
-        Ok(self.put(key, new, |old, new| old.spec.clone_from(&new.spec)))
+        self.put_over(key, &new)
     }
 
-    fn apply_pod(&mut self, key: &NamespacedName, new: Pod) -> Result<&'static str, String> {
-        if let Some(old) = self.store.get::<Pod>(key) {
-            let spec = |p: &Pod| {
-                let mut spec = p.spec.clone();
-                spec.node_name.clear();
-                spec
-            };
-            if spec(old) != spec(&new) {
-                let line = "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-                return Err(format!("The Pod \"{}\" is invalid: {line}", key.name));
-            }
+    fn apply_pod(&mut self, key: &NamespacedName, mut new: Pod) -> Result<&'static str, String> {
+        if let Some(old) = self.store.get::<Pod>(key)
+            && new.spec.node_name.is_empty()
+        {
+            // The scheduler's choice; apply leaves alone what it never wrote.
+            new.spec.node_name.clone_from(&old.spec.node_name);
         }
-        Ok(self.put(key, new, |_, _| ()))
+        self.put_over(key, &new)
     }
 
     /// `kubectl delete`. Answers `service "web" deleted`.

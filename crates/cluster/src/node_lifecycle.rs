@@ -23,7 +23,7 @@ impl Cluster {
         if self.release.0 >= 32 { Span::from_secs(50) } else { Span::from_secs(40) }
     }
 
-    fn tick(&self, what: &str, node: &str, period: Span, after: Time) -> Time {
+    pub(crate) fn tick(&self, what: &str, node: &str, period: Span, after: Time) -> Time {
         let phase = self.dice.roll(Source::Phase, subject(&[what, node]), 0).below(period.as_micros());
         next_tick(Time::from_micros(phase), period, after + period)
     }

@@ -6,10 +6,7 @@ use crate::facts::Deed;
 use crate::store::Stored;
 use kube_api::manifest::{self, Content};
 use kube_api::wire::{merge, wire};
-use kube_api::{
-    Deployment, Diagnostic, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod,
-    PodDisruptionBudget, ReplicaSet, Service, Taint, with_kind, yaml,
-};
+use kube_api::{Diagnostic, Kind, NamespacedName, Node, Object, ObjectMeta, Pod, Service, Taint, with_kind, yaml};
 use lab_protocol::{MarkKind, Phrase};
 
 /// Taint of a cordoned node (`pkg/controller/nodelifecycle`).
@@ -118,7 +115,7 @@ impl Cluster {
         }
         let now = self.now;
         Ok(match new {
-            Object::Namespace(_) => self.store.update::<Namespace>(key, |o| o.metadata = meta),
+            Object::Namespace(n) => self.rewrite(key, meta, &*n),
             Object::Node(n) => {
                 let changed = self.store.update::<Node>(key, |o| {
                     o.metadata = meta;
@@ -162,27 +159,21 @@ impl Cluster {
                     o.spec = new.spec;
                 })
             }
-            Object::EndpointSlice(n) => self.store.update::<EndpointSlice>(key, |o| {
-                o.metadata = meta;
-                o.endpoints.clone_from(&n.endpoints);
-                o.ports.clone_from(&n.ports);
-            }),
-            Object::Deployment(n) => self.store.update::<Deployment>(key, |o| {
-                o.metadata = meta;
-                o.spec.clone_from(&n.spec);
-            }),
-            Object::ReplicaSet(n) => self.store.update::<ReplicaSet>(key, |o| {
-                o.metadata = meta;
-                o.spec.clone_from(&n.spec);
-            }),
-            Object::Pod(n) => self.store.update::<Pod>(key, |o| {
-                o.metadata = meta;
-                o.spec.clone_from(&n.spec);
-            }),
-            Object::PodDisruptionBudget(n) => self.store.update::<PodDisruptionBudget>(key, |o| {
-                o.metadata = meta;
-                o.spec.clone_from(&n.spec);
-            }),
+            Object::EndpointSlice(n) => self.rewrite(key, meta, &*n),
+            Object::Deployment(n) => self.rewrite(key, meta, &*n),
+            Object::ReplicaSet(n) => self.rewrite(key, meta, &*n),
+            Object::Pod(n) => self.rewrite(key, meta, &*n),
+            Object::PodDisruptionBudget(n) => self.rewrite(key, meta, &*n),
+            Object::ConfigMap(n) => self.rewrite(key, meta, &*n),
+            Object::StatefulSet(n) => self.rewrite(key, meta, &*n),
+            Object::DaemonSet(n) => self.rewrite(key, meta, &*n),
+        })
+    }
+
+    fn rewrite<T: Stored>(&mut self, key: &NamespacedName, meta: ObjectMeta, new: &T) -> bool {
+        self.store.update::<T>(key, |old| {
+            *old.meta_mut() = meta;
+            old.take(new);
         })
     }
 

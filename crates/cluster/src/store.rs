@@ -1,8 +1,8 @@
 //! The API server's store: objects by kind and name, versions, and the changes that watchers hear of.
 
 use kube_api::{
-    Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod, PodDisruptionBudget,
-    ReplicaSet, Service, Uid,
+    ConfigMap, DaemonSet, Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod,
+    PodDisruptionBudget, ReplicaSet, Service, StatefulSet, Uid,
 };
 use lab_base::{OrdMap, OrdSet, Time};
 use serde::Serialize;
@@ -28,15 +28,18 @@ pub trait Stored: Clone + PartialEq + Sized {
     fn wrap(object: Arc<Self>) -> Object;
     /// Keeps the indexes up to a write.
     fn index(_: &mut Index, _old: Option<&Self>, _new: Option<&Self>) {}
-    /// Whether `spec` differs, which raises `metadata.generation`.
+    /// Whether what is wanted differs, which raises `metadata.generation` of kinds that count it.
     fn spec_differs(&self, other: &Self) -> bool;
+    /// Takes over what a client may change besides the metadata.
+    fn take(&mut self, other: &Self);
 }
 
+/// A kind, its table, whether its generation is counted, the fields that a client may change, and its index.
 macro_rules! stored {
-    ($type:ident, $table:ident, $differs:expr) => {
-        stored!($type, $table, $differs, |_, _, _| {});
+    ($type:ident, $table:ident, $counted:literal, [$($field:ident)*]) => {
+        stored!($type, $table, $counted, [$($field)*], |_, _, _| {});
     };
-    ($type:ident, $table:ident, $differs:expr, $index:expr) => {
+    ($type:ident, $table:ident, $counted:literal, [$($field:ident)*], $index:expr) => {
         impl Stored for $type {
             const KIND: Kind = Kind::$type;
             fn meta(&self) -> &ObjectMeta {
@@ -58,22 +61,27 @@ macro_rules! stored {
                 let keep: fn(&mut Index, Option<&$type>, Option<&$type>) = $index;
                 keep(index, old, new);
             }
-            fn spec_differs(&self, other: &Self) -> bool {
-                let differs: fn(&$type, &$type) -> bool = $differs;
-                differs(self, other)
+            fn spec_differs(&self, _other: &Self) -> bool {
+                $counted && (false $(|| self.$field != _other.$field)*)
+            }
+            fn take(&mut self, _other: &Self) {
+                $(self.$field.clone_from(&_other.$field);)*
             }
         }
     };
 }
 
-stored!(Namespace, namespaces, |_, _| false);
-stored!(Node, nodes, |_, _| false);
-stored!(Service, services, |_, _| false);
-stored!(EndpointSlice, endpoint_slices, |a, b| a.endpoints != b.endpoints || a.ports != b.ports);
-stored!(Deployment, deployments, |a, b| a.spec != b.spec);
-stored!(ReplicaSet, replica_sets, |a, b| a.spec != b.spec);
-stored!(Pod, pods, |_, _| false, Index::pod);
-stored!(PodDisruptionBudget, disruption_budgets, |a, b| a.spec != b.spec);
+stored!(Namespace, namespaces, false, []);
+stored!(Node, nodes, false, [spec]);
+stored!(Service, services, false, [spec]);
+stored!(EndpointSlice, endpoint_slices, true, [endpoints ports]);
+stored!(Deployment, deployments, true, [spec]);
+stored!(ReplicaSet, replica_sets, true, [spec]);
+stored!(Pod, pods, false, [spec], Index::pod);
+stored!(PodDisruptionBudget, disruption_budgets, true, [spec]);
+stored!(ConfigMap, config_maps, false, [data binary_data immutable]);
+stored!(StatefulSet, stateful_sets, true, [spec]);
+stored!(DaemonSet, daemon_sets, true, [spec]);
 
 /// A write, as a watcher hears of it.
 #[derive(Clone, Debug, Serialize)]
@@ -103,6 +111,12 @@ pub struct Store {
     // Left out of the bytes while there are none.
     #[serde(skip_serializing_if = "OrdMap::is_empty")]
     disruption_budgets: Table<PodDisruptionBudget>,
+    #[serde(skip_serializing_if = "OrdMap::is_empty")]
+    config_maps: Table<ConfigMap>,
+    #[serde(skip_serializing_if = "OrdMap::is_empty")]
+    stateful_sets: Table<StatefulSet>,
+    #[serde(skip_serializing_if = "OrdMap::is_empty")]
+    daemon_sets: Table<DaemonSet>,
     #[serde(skip)]
     changes: Vec<Change>,
     #[serde(skip)]

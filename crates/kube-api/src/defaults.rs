@@ -1,9 +1,9 @@
 //! Defaults, as the API server fills them in (`pkg/apis/core/v1/defaults.go`, `pkg/apis/apps/v1/defaults.go`).
 
 use crate::objects::{
-    ClientIPConfig, Deployment, DeploymentStrategyType, IntOrString, Object, Pod, PodSpec, PodTemplateSpec, Probe,
-    ReplicaSet, RollingUpdateDeployment, Service, ServiceType, SessionAffinity, SessionAffinityConfig, Toleration,
-    TrafficPolicy,
+    ClientIPConfig, DaemonSet, Deployment, DeploymentStrategyType, IntOrString, Object, Pod, PodSpec, PodTemplateSpec,
+    Probe, ReplicaSet, RollingUpdateDeployment, Service, ServiceType, SessionAffinity, SessionAffinityConfig,
+    SetRollingUpdate, SetUpdateStrategy, StatefulSet, Toleration, TrafficPolicy,
 };
 use std::sync::Arc;
 
@@ -32,8 +32,10 @@ pub fn apply(object: &mut Object) {
                 port.protocol.get_or_insert_default();
             }
         }
-        // Nothing is filled in (`pkg/apis/policy/v1`).
-        Object::PodDisruptionBudget(_) => {}
+        // Nothing is filled in.
+        Object::PodDisruptionBudget(_) | Object::ConfigMap(_) => {}
+        Object::StatefulSet(o) => stateful_set(Arc::make_mut(o)),
+        Object::DaemonSet(o) => daemon_set(Arc::make_mut(o)),
         Object::Node(o) => {
             let o = Arc::make_mut(o);
             if o.status.allocatable.is_empty() {
@@ -166,6 +168,35 @@ fn deployment(deployment: &mut Deployment) {
 fn replica_set(set: &mut ReplicaSet) {
     template(&mut set.spec.template);
     set.spec.replicas.get_or_insert(1);
+}
+
+fn stateful_set(set: &mut StatefulSet) {
+    let spec = &mut set.spec;
+    template(&mut spec.template);
+    spec.replicas.get_or_insert(1);
+    spec.revision_history_limit.get_or_insert(10);
+    if spec.pod_management_policy.is_empty() {
+        spec.pod_management_policy = "OrderedReady".into();
+    }
+    if let Some(rolling) = rolling(&mut spec.update_strategy) {
+        rolling.partition.get_or_insert(0);
+    }
+}
+
+fn daemon_set(set: &mut DaemonSet) {
+    template(&mut set.spec.template);
+    set.spec.revision_history_limit.get_or_insert(10);
+    if let Some(rolling) = rolling(&mut set.spec.update_strategy) {
+        rolling.max_unavailable.get_or_insert(IntOrString::Int(1));
+        rolling.max_surge.get_or_insert(IntOrString::Int(0));
+    }
+}
+
+fn rolling(strategy: &mut SetUpdateStrategy) -> Option<&mut SetRollingUpdate> {
+    if strategy.type_.is_empty() {
+        strategy.type_ = "RollingUpdate".into();
+    }
+    (strategy.type_ == "RollingUpdate").then(|| strategy.rolling_update.get_or_insert_default())
 }
 
 fn template(template: &mut PodTemplateSpec) {

@@ -34,6 +34,11 @@ pub struct Diagnostic {
 pub enum Remark {
     /// Kubernetes acts on this field, the simulation doesn't.
     WithoutEffect,
+    /// The object is stored, but no controller acts on its kind.
+    NoController {
+        /// `StatefulSet`.
+        kind: String,
+    },
     /// Kubernetes has this kind, the simulation hasn't.
     NotSimulated {
         /// `Ingress`.

@@ -196,6 +196,12 @@ impl Parsed {
             let remark = Some(Box::new(Remark::WithoutEffect));
             self.diagnostics.push(Diagnostic { remark, ..Diagnostic::warning(message, path, span, document) });
         }
+        if matches!(kind, Kind::StatefulSet | Kind::DaemonSet) {
+            let message = format!("{} is stored, but no controller acts on it in this simulation", kind.name());
+            let remark = Some(Box::new(Remark::NoController { kind: kind.name().into() }));
+            let span = places::find(&tree, "kind");
+            self.diagnostics.push(Diagnostic { remark, ..Diagnostic::warning(message, "kind", span, document) });
+        }
         if refused || !errors.is_empty() {
             return;
         }

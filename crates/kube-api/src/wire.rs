@@ -22,7 +22,7 @@ const TIMES: [&str; 9] = [
     "lastHeartbeatTime",
 ];
 /// Fields without `omitempty`, or pointers: what is empty in them is written all the same.
-const KEPT: [&str; 24] = [
+const KEPT: [&str; 26] = [
     "allocateLoadBalancerNodePorts",
     "currentHealthy",
     "deletionGracePeriodSeconds",
@@ -38,11 +38,13 @@ const KEPT: [&str; 24] = [
     "maxUnavailable",
     "minAvailable",
     "minReplicas",
+    "partition",
     "ready",
     "replicas",
     "resources",
     "restartCount",
     "revisionHistoryLimit",
+    "serviceName",
     "serving",
     "started",
     "terminating",
@@ -74,7 +76,7 @@ pub fn wire(object: &Object) -> Tree {
     {
         entries.retain(|(key, value)| key.name != "replicas" || value.value != Value::Int(0));
     }
-    if matches!(kind, Kind::Namespace | Kind::Node | Kind::Service | Kind::Pod)
+    if matches!(kind, Kind::Namespace | Kind::Node | Kind::Service | Kind::Pod | Kind::ConfigMap)
         && let Some(Tree { value: Value::Map(entries), .. }) = get_mut(&mut tree, "metadata")
     {
         // Only kinds whose strategy counts generations have one.
@@ -91,6 +93,15 @@ pub fn wire(object: &Object) -> Tree {
     if matches!(kind, Kind::Namespace) {
         set(&mut tree, "spec", map(vec![("finalizers", Value::Seq(vec![of(Value::text("kubernetes"))]))]));
         set(&mut tree, "status", map(vec![("phase", Value::text("Active"))]));
+    }
+    // Without a controller nobody counts; these are the numbers that have no `omitempty`.
+    let counts: &[&str] = match kind {
+        Kind::StatefulSet => &["availableReplicas", "replicas"],
+        Kind::DaemonSet => &["currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady"],
+        _ => &[],
+    };
+    if !counts.is_empty() {
+        set(&mut tree, "status", map(counts.iter().map(|name| (*name, Value::Int(0))).collect()));
     }
     set(&mut tree, "apiVersion", Value::text(kind.api_version()));
     set(&mut tree, "kind", Value::text(kind.name()));
@@ -198,7 +209,8 @@ pub fn same(a: &Tree, b: &Tree) -> bool {
 
 /// Brings each value into its form, and drops what is empty.
 fn forms(tree: &mut Tree, own: &str) {
-    let labels = matches!(own, "labels" | "annotations" | "selector" | "matchLabels" | "nodeSelector");
+    let labels =
+        matches!(own, "labels" | "annotations" | "selector" | "matchLabels" | "nodeSelector" | "data" | "binaryData");
     match &mut tree.value {
         Value::Seq(items) => items.iter_mut().for_each(|item| forms(item, own)),
         // A label selector isn't a mapping of labels, as a Service's selector is.

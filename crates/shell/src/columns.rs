@@ -40,6 +40,23 @@ pub fn headings(type_: &Type, wide: bool) -> &'static [&'static str] {
         "Deployment" => &["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE", "", "CONTAINERS", "IMAGES", "SELECTOR"],
         "ReplicaSet" => &["NAME", "DESIRED", "CURRENT", "READY", "AGE", "", "CONTAINERS", "IMAGES", "SELECTOR"],
         "PodDisruptionBudget" => &["NAME", "MIN AVAILABLE", "MAX UNAVAILABLE", "ALLOWED DISRUPTIONS", "AGE"],
+        "ConfigMap" => &["NAME", "DATA", "AGE"],
+        "StatefulSet" => &["NAME", "READY", "AGE", "", "CONTAINERS", "IMAGES"],
+        "DaemonSet" => &[
+            "NAME",
+            "DESIRED",
+            "CURRENT",
+            "READY",
+            "UP-TO-DATE",
+            "AVAILABLE",
+            "NODE SELECTOR",
+            "AGE",
+            "",
+            "CONTAINERS",
+            "IMAGES",
+            "SELECTOR",
+        ],
+        "Lease" => &["NAME", "HOLDER", "AGE"],
         "Namespace" => &["NAME", "STATUS", "AGE"],
         _ => &["NAME", "AGE"],
     }
@@ -77,6 +94,21 @@ pub fn cells(item: &Item, cluster: &Cluster, wide: bool) -> Vec<String> {
             let (least, most) = (text(&o.spec.min_available), text(&o.spec.max_unavailable));
             vec![name, least, most, o.status.disruptions_allowed.to_string(), age]
         }
+        Body::Stored(Object::ConfigMap(o)) => vec![name, (o.data.len() + o.binary_data.len()).to_string(), age],
+        // Nobody makes Pods for these two.
+        Body::Stored(Object::StatefulSet(o)) => {
+            let (names, images) = containers(&o.spec.template.spec.containers);
+            vec![name, format!("0/{}", o.spec.replicas.unwrap_or(1)), age, names, images]
+        }
+        Body::Stored(Object::DaemonSet(o)) => {
+            let (names, images) = containers(&o.spec.template.spec.containers);
+            let mut cells = vec![name];
+            cells.extend((0..5).map(|_| "0".to_owned()));
+            cells.extend([format_labels(&o.spec.template.spec.node_selector), age, names, images]);
+            cells.push(format_selector(&o.spec.selector));
+            cells
+        }
+        Body::Lease(lease) => vec![name, lease.holder.clone(), age],
         Body::Stored(Object::Namespace(_)) => vec![name, "Active".into(), age],
     }
 }

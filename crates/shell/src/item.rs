@@ -1,7 +1,7 @@
 //! Objects of any type: the store's, and those that follow from others (Endpoints, Events).
 
 use crate::resource::{TYPES, Type};
-use cluster::{Cluster, KubeEvent, Stored};
+use cluster::{Cluster, KubeEvent, LEASE_SECONDS, Lease, NODE_LEASES, Stored};
 use kube_api::wire::{self, map, of};
 use kube_api::yaml::{Tree, Value};
 use kube_api::{
@@ -29,6 +29,8 @@ pub enum Body {
     Stored(Object),
     /// Made from slices.
     Endpoints(Vec<Subset>),
+    /// A node's, as it stands now.
+    Lease(Box<Lease>),
     /// What a component wrote.
     Event(Box<KubeEvent>),
 }
@@ -68,6 +70,7 @@ impl Item {
                 tree
             }
             Body::Endpoints(subsets) => endpoints_wire(&self.meta, subsets),
+            Body::Lease(lease) => lease_wire(lease),
             Body::Event(event) => event_wire(&self.meta, event),
         }
     }
@@ -226,12 +229,47 @@ fn all_events(cluster: &Cluster, type_: &'static Type, namespace: Option<&str>) 
     cluster.kube_events().map(item).filter(|i| namespace.is_none_or(|n| i.meta.namespace == n)).collect()
 }
 
+/// Leases of nodes as objects.
+fn all_leases(cluster: &Cluster, type_: &'static Type, namespace: Option<&str>) -> Vec<Item> {
+    if namespace.is_some_and(|n| n != NODE_LEASES) {
+        return Vec::new();
+    }
+    let item = |lease: Lease| Item { type_, meta: lease.metadata.clone(), body: Body::Lease(Box::new(lease)) };
+    cluster.leases().into_iter().map(item).collect()
+}
+
+fn lease_wire(lease: &Lease) -> Tree {
+    let node = Object::Node(Arc::new(Node { metadata: lease.metadata.clone(), ..Node::default() }));
+    let mut metadata = wire::wire(&node).get("metadata").cloned().unwrap_or_default();
+    // A kubelet doesn't ask to be waited for.
+    if let Some(Tree { value: Value::Seq(owners), .. }) = wire::get_mut(&mut metadata, "ownerReferences")
+        && let Some(Tree { value: Value::Map(entries), .. }) = owners.first_mut()
+    {
+        entries.retain(|(key, _)| key.name != "blockOwnerDeletion");
+    }
+    let text = |text: &str| Value::text(text);
+    of(map(vec![
+        ("apiVersion", text("coordination.k8s.io/v1")),
+        ("kind", text("Lease")),
+        ("metadata", metadata.value),
+        (
+            "spec",
+            map(vec![
+                ("holderIdentity", text(&lease.holder)),
+                ("leaseDurationSeconds", Value::Int(LEASE_SECONDS.into())),
+                ("renewTime", text(&kube_api::timestamp::rfc3339_micro(lease.renewed))),
+            ]),
+        ),
+    ]))
+}
+
 /// All objects of a type, by namespace and name.
 pub fn list(cluster: &Cluster, type_: &'static Type, namespace: Option<&str>) -> Vec<Item> {
     let store = cluster.store();
     let objects: Vec<Object> = match Kind::named(type_.kind) {
         Some(kind) => with_kind!(kind, T => store.list::<T>().map(|o| T::wrap(o.clone())).collect()),
         None if type_.kind == "Event" => return all_events(cluster, type_, namespace),
+        None if type_.kind == "Lease" => return all_leases(cluster, type_, namespace),
         None => return all_endpoints(cluster, namespace),
     };
     objects
@@ -248,6 +286,9 @@ pub fn get(cluster: &Cluster, type_: &'static Type, namespace: &str, name: &str)
         Some(kind) => Item::stored(cluster.find(kind, &key)?),
         None if type_.kind == "Event" => {
             all_events(cluster, type_, Some(namespace)).into_iter().find(|e| e.meta.name == name)
+        }
+        None if type_.kind == "Lease" => {
+            all_leases(cluster, type_, Some(namespace)).into_iter().find(|e| e.meta.name == name)
         }
         None => all_endpoints(cluster, Some(namespace)).into_iter().find(|e| e.meta.name == name),
     }

@@ -36,16 +36,20 @@ const fn row(
 
 /// The types that are simulated, in the order of `kubectl api-resources`.
 pub const TYPES: &[Type] = &[
+    row("configmaps", "ConfigMap", &["cm"], "", true, false),
     row("endpoints", "Endpoints", &["ep"], "", true, false),
     row("events", "Event", &["ev"], "", true, false),
     row("namespaces", "Namespace", &["ns"], "", false, false),
     row("nodes", "Node", &["no"], "", false, false),
     row("pods", "Pod", &["po"], "", true, true),
     row("services", "Service", &["svc"], "", true, true),
+    row("daemonsets", "DaemonSet", &["ds"], "apps", true, true),
     row("deployments", "Deployment", &["deploy"], "apps", true, true),
     row("replicasets", "ReplicaSet", &["rs"], "apps", true, true),
-    row("poddisruptionbudgets", "PodDisruptionBudget", &["pdb"], "policy", true, false),
+    row("statefulsets", "StatefulSet", &["sts"], "apps", true, true),
+    row("leases", "Lease", &[], "coordination.k8s.io", true, false),
     row("endpointslices", "EndpointSlice", &[], "discovery.k8s.io", true, false),
+    row("poddisruptionbudgets", "PodDisruptionBudget", &["pdb"], "policy", true, false),
 ];
 
 /// Types that a real cluster has besides: plural, then short names.
@@ -55,17 +59,14 @@ const OTHERS: &[&str] = &[
     "clusterrolebindings",
     "clusterroles",
     "componentstatuses cs",
-    "configmaps cm",
     "controllerrevisions",
     "cronjobs cj",
     "customresourcedefinitions crd crds",
-    "daemonsets ds",
     "horizontalpodautoscalers hpa",
     "ingressclasses",
     "ingresses ing",
     "ipaddresses ip",
     "jobs",
-    "leases",
     "limitranges limits",
     "networkpolicies netpol",
     "persistentvolumeclaims pvc",
@@ -80,7 +81,6 @@ const OTHERS: &[&str] = &[
     "secrets",
     "serviceaccounts sa",
     "servicecidrs",
-    "statefulsets sts",
     "storageclasses sc",
     "volumeattachments",
 ];
@@ -187,6 +187,19 @@ pub fn named(words: &[String]) -> Result<Named, String> {
         return Ok(Named::Types(types));
     }
     Ok(Named::Objects(types.iter().flat_map(|t| words[1..].iter().map(|n| (*t, n.clone()))).collect()))
+}
+
+/// What the API server says to requests for a version that is on its way out.
+pub fn warn_of_deprecated(world: &mut World<'_>, words: &[String]) {
+    let old = |t: &&'static Type| t.kind == "Endpoints";
+    let asked = match named(words) {
+        Ok(Named::Types(types)) => types.iter().any(old),
+        Ok(Named::Objects(objects)) => objects.iter().any(|(t, _)| old(t)),
+        Err(_) => false,
+    };
+    if asked && world.cluster().release().0 >= 33 {
+        world.complain("Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+    }
 }
 
 /// The namespace that a command is about.

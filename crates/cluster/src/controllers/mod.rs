@@ -46,7 +46,8 @@ pub(crate) fn route(cluster: &mut Cluster, change: &Change) {
             }
         }
         Kind::PodDisruptionBudget => cluster.enqueue(Controller::Disruption, change.key.clone()),
-        Kind::Namespace => {}
+        // Nobody acts on these.
+        Kind::Namespace | Kind::ConfigMap | Kind::StatefulSet | Kind::DaemonSet => {}
     }
     if change.new.is_none() {
         cluster.enqueue(Controller::GarbageCollector, NamespacedName::default());

@@ -9,7 +9,7 @@ const OTHERS: &str = "\
 admissionregistration.k8s.io/v1 MutatingAdmissionPolicy MutatingAdmissionPolicyBinding MutatingWebhookConfiguration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding ValidatingWebhookConfiguration
 apiextensions.k8s.io/v1 CustomResourceDefinition
 apiregistration.k8s.io/v1 APIService
-apps/v1 ControllerRevision DaemonSet StatefulSet
+apps/v1 ControllerRevision
 authentication.k8s.io/v1 SelfSubjectReview TokenReview
 authorization.k8s.io/v1 LocalSubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview
 autoscaling/v1 HorizontalPodAutoscaler
@@ -26,7 +26,7 @@ rbac.authorization.k8s.io/v1 ClusterRole ClusterRoleBinding Role RoleBinding
 resource.k8s.io/v1 DeviceClass ResourceClaim ResourceClaimTemplate ResourceSlice
 scheduling.k8s.io/v1 PriorityClass
 storage.k8s.io/v1 CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment VolumeAttributesClass
-v1 Binding ComponentStatus ConfigMap Endpoints Event LimitRange PersistentVolume PersistentVolumeClaim PodTemplate ReplicationController ResourceQuota Secret ServiceAccount
+v1 Binding ComponentStatus Endpoints Event LimitRange PersistentVolume PersistentVolumeClaim PodTemplate ReplicationController ResourceQuota Secret ServiceAccount
 ";
 
 fn others() -> impl Iterator<Item = (&'static str, &'static str)> {

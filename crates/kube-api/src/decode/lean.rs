@@ -43,6 +43,9 @@ pub(crate) fn lean(kind: Kind, mut tree: Tree) -> Result<Object, Diagnostic> {
         Kind::ReplicaSet => Object::ReplicaSet(read(&tree)?),
         Kind::Pod => Object::Pod(read(&tree)?),
         Kind::PodDisruptionBudget => Object::PodDisruptionBudget(read(&tree)?),
+        Kind::ConfigMap => Object::ConfigMap(read(&tree)?),
+        Kind::StatefulSet => Object::StatefulSet(read(&tree)?),
+        Kind::DaemonSet => Object::DaemonSet(read(&tree)?),
     })
 }
 
@@ -71,8 +74,9 @@ fn trim(tree: &mut Tree) {
             // Not within labels or a container's own words: those are texts, and `creationTimestamp` no label.
             entries.retain(|(key, _)| !SERVER.contains(&key.name.as_str()));
             for (key, value) in entries {
-                if !matches!(key.name.as_str(), "labels" | "annotations" | "selector" | "matchLabels" | "nodeSelector")
-                {
+                const WORDS: [&str; 7] =
+                    ["labels", "annotations", "selector", "matchLabels", "nodeSelector", "data", "binaryData"];
+                if !WORDS.contains(&key.name.as_str()) {
                     trim(value);
                 }
             }

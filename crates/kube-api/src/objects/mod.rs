@@ -3,20 +3,24 @@
 //! Field names are those of the API (camelCase in text). Source: `staging/src/k8s.io/api` of Kubernetes.
 
 mod apps;
+mod config;
 mod discovery;
 mod meta;
 mod node;
 mod pod;
 mod policy;
 mod service;
+mod sets;
 
 pub use apps::*;
+pub use config::*;
 pub use discovery::*;
 pub use meta::*;
 pub use node::*;
 pub use pod::*;
 pub use policy::*;
 pub use service::*;
+pub use sets::*;
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -110,6 +114,12 @@ kinds! {
     Pod "pods" "v1" true;
     /// How many Pods evictions must leave.
     PodDisruptionBudget "poddisruptionbudgets" "policy/v1" true;
+    /// Texts for Pods to read.
+    ConfigMap "configmaps" "v1" true;
+    /// Keeps Pods with names and places of their own; no controller acts on it here.
+    StatefulSet "statefulsets" "apps/v1" true;
+    /// Keeps a Pod on each node; no controller acts on it here.
+    DaemonSet "daemonsets" "apps/v1" true;
 }
 
 /// Does the same with whatever type a kind has: `with_kind!(kind, T => store.get::<T>(key).is_some())`.
@@ -117,7 +127,7 @@ kinds! {
 macro_rules! with_kind {
     ($kind:expr, $type:ident => $body:expr) => {
         $crate::with_kind!($kind, $type => $body; Namespace Node Service EndpointSlice Deployment ReplicaSet Pod
-            PodDisruptionBudget)
+            PodDisruptionBudget ConfigMap StatefulSet DaemonSet)
     };
     ($kind:expr, $type:ident => $body:expr; $($name:ident)+) => {
         match $kind {

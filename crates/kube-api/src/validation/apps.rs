@@ -12,8 +12,8 @@ pub(super) fn deployment(errors: &mut Errors, tree: &Tree) {
     let spec = tree.get("spec").unwrap_or(&none);
     let int = |key: &str| spec.get(key).and_then(Tree::as_int);
     errors.not_negative("spec.replicas", int("replicas"));
-    selector(errors, spec);
-    template(errors, spec);
+    selector(errors, spec, "deployment");
+    template(errors, spec, "ReplicaSet");
     strategy(errors, spec.get("strategy").unwrap_or(&none));
     errors.not_negative("spec.minReadySeconds", int("minReadySeconds"));
     errors.not_negative("spec.revisionHistoryLimit", int("revisionHistoryLimit"));
@@ -34,15 +34,16 @@ pub(super) fn replica_set(errors: &mut Errors, tree: &Tree) {
     for key in ["replicas", "minReadySeconds"] {
         errors.not_negative(&format!("spec.{key}"), spec.get(key).and_then(Tree::as_int));
     }
-    selector(errors, spec);
-    template(errors, spec);
+    selector(errors, spec, "deployment");
+    template(errors, spec, "ReplicaSet");
 }
 
-fn selector(errors: &mut Errors, spec: &Tree) {
+/// The selector of a workload; `kind` as the messages name it.
+pub(super) fn selector(errors: &mut Errors, spec: &Tree, kind: &str) {
     let Some(selector) = spec.get("selector") else { return errors.required("spec.selector", "") };
     meta::selector(errors, Some(selector), "spec.selector");
     if meta::selects_all(Some(selector)) {
-        errors.invalid_dump("spec.selector", &dump(selector), "empty selector is invalid for deployment");
+        errors.invalid_dump("spec.selector", &dump(selector), &format!("empty selector is invalid for {kind}"));
     }
 }
 
@@ -55,8 +56,8 @@ fn dump(selector: &Tree) -> String {
     format!("v1.LabelSelector{{MatchLabels:{labels}, MatchExpressions:[]v1.LabelSelectorRequirement(nil)}}")
 }
 
-/// ValidatePodTemplateSpecForReplicaSet.
-fn template(errors: &mut Errors, spec: &Tree) {
+/// ValidatePodTemplateSpecForReplicaSet, and the same of the other kinds.
+pub(super) fn template(errors: &mut Errors, spec: &Tree, kind: &str) {
     let none = Tree::default();
     let template = spec.get("template").unwrap_or(&none);
     let labels = template.at(&["metadata", "labels"]);
@@ -77,7 +78,7 @@ fn template(errors: &mut Errors, spec: &Tree) {
     }
     if template.at(&["spec", "activeDeadlineSeconds"]).is_some_and(|t| !t.is_null()) {
         let path = "spec.template.spec.activeDeadlineSeconds";
-        errors.forbidden(path, "activeDeadlineSeconds in ReplicaSet is not Supported");
+        errors.forbidden(path, &format!("activeDeadlineSeconds in {kind} is not Supported"));
     }
 }
 

@@ -4,6 +4,7 @@
 //! `port: 70000` or `type: nodePort`.
 
 mod apps;
+mod config;
 mod errors;
 mod meta;
 mod names;
@@ -12,6 +13,7 @@ mod pod;
 mod policy;
 mod service;
 mod service_update;
+mod sets;
 
 pub use errors::FieldError;
 
@@ -34,6 +36,9 @@ pub fn update(new: &Object, old: &Object, release: Release) -> Vec<FieldError> {
         Kind::Deployment | Kind::ReplicaSet => apps::update(&mut last, &tree, &before),
         Kind::Pod => pod::update(&mut last, &tree, &before),
         Kind::EndpointSlice => other::slice_update(&mut last, &tree, &before),
+        Kind::ConfigMap => config::update(&mut first, &tree, &before),
+        Kind::StatefulSet => sets::stateful_update(&mut last, &tree, &before, release),
+        Kind::DaemonSet => apps::update(&mut last, &tree, &before),
         Kind::Namespace | Kind::Node | Kind::PodDisruptionBudget => {}
     }
     first.0.into_iter().chain(create_tree(new.kind(), &tree, release)).chain(last.0).collect()
@@ -60,6 +65,9 @@ pub(crate) fn create_tree(kind: Kind, tree: &Tree, release: Release) -> Vec<Fiel
         Kind::Node => other::node(&mut errors, tree),
         Kind::Namespace => other::namespace(&mut errors, tree),
         Kind::PodDisruptionBudget => policy::budget(&mut errors, tree),
+        Kind::ConfigMap => config::config_map(&mut errors, tree),
+        Kind::StatefulSet => sets::stateful_set(&mut errors, tree),
+        Kind::DaemonSet => sets::daemon_set(&mut errors, tree),
     }
     errors.0
 }

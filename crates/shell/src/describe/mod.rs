@@ -1,5 +1,7 @@
 //! `kubectl describe` (`kubectl/pkg/describe/describe.go`), its lines and their order.
 
+mod config;
+mod generic;
 mod node;
 mod pod;
 mod policy;
@@ -148,6 +150,10 @@ pub(crate) fn describe(item: &Item, cluster: &Cluster, events: bool) -> String {
             page.field(0, "Status", "Active");
             page.line(0, "\nNo resource quota.\n\nNo LimitRange resource.");
         }
+        Body::Stored(Object::ConfigMap(o)) => config::config_map(&mut page, o),
+        Body::Stored(Object::StatefulSet(o)) => workload::stateful_set(&mut page, o),
+        Body::Stored(Object::DaemonSet(o)) => workload::daemon_set(&mut page, o),
+        Body::Lease(_) => generic::object(&mut page, item),
         Body::Endpoints(subsets) => service::endpoints(&mut page, &item.meta, subsets),
         Body::Event(event) => {
             page.head(&item.meta);

@@ -2,10 +2,13 @@
 
 use super::Page;
 use super::pod::{condition, template};
-use crate::select::format_selector;
+use crate::select::{format_labels, format_selector};
 use cluster::Cluster;
 use kube_api::timestamp::rfc1123z;
-use kube_api::{Deployment, DeploymentStrategyType, IntOrString, LABEL_POD_TEMPLATE_HASH, Pod, PodPhase, ReplicaSet};
+use kube_api::{
+    DaemonSet, Deployment, DeploymentStrategyType, IntOrString, LABEL_POD_TEMPLATE_HASH, LabelSelector, ObjectMeta,
+    Pod, PodPhase, ReplicaSet, StatefulSet,
+};
 use std::sync::Arc;
 
 pub(super) fn deployment(page: &mut Page<'_>, o: &Deployment) {
@@ -90,10 +93,17 @@ pub(super) fn replica_set(page: &mut Page<'_>, o: &ReplicaSet) {
         page.field(0, "Controlled By", &format!("{}/{}", owner.kind, owner.name));
     }
     page.field(0, "Replicas", &format!("{} current / {} desired", o.status.replicas, o.spec.replicas.unwrap_or(1)));
+    pods_status(page, &o.metadata, &o.spec.selector);
+    template(page, &o.spec.template);
+    page.events("ReplicaSet", &o.metadata);
+}
+
+/// How many Pods of an object are in which phase.
+fn pods_status(page: &mut Page<'_>, meta: &ObjectMeta, selector: &LabelSelector) {
     let mut phases = [0; 4];
     for pod in page.cluster.store().list::<Pod>() {
-        let ours = pod.metadata.controller().is_some_and(|c| c.uid == o.metadata.uid);
-        if ours && o.spec.selector.matches(&pod.metadata.labels) {
+        let ours = pod.metadata.controller().is_some_and(|c| c.uid == meta.uid);
+        if ours && selector.matches(&pod.metadata.labels) {
             match pod.status.phase {
                 PodPhase::Running => phases[0] += 1,
                 PodPhase::Pending => phases[1] += 1,
@@ -109,6 +119,41 @@ pub(super) fn replica_set(page: &mut Page<'_>, o: &ReplicaSet) {
         "Pods Status",
         &format!("{running} Running / {waiting} Waiting / {succeeded} Succeeded / {failed} Failed"),
     );
+}
+
+pub(super) fn stateful_set(page: &mut Page<'_>, o: &StatefulSet) {
+    page.head(&o.metadata);
+    page.field(0, "CreationTimestamp", &rfc1123z(o.metadata.creation_timestamp.unwrap_or_default()));
+    page.field(0, "Selector", &format_selector(&o.spec.selector));
+    page.labels("Labels", &o.metadata.labels, "");
+    page.annotations(&o.metadata.annotations);
+    page.field(0, "Replicas", &format!("{} desired | 0 total", o.spec.replicas.unwrap_or(1)));
+    page.field(0, "Update Strategy", &o.spec.update_strategy.type_);
+    if let Some(partition) = o.spec.update_strategy.rolling_update.as_ref().and_then(|r| r.partition) {
+        page.field(1, "Partition", &partition.to_string());
+    }
+    pods_status(page, &o.metadata, &o.spec.selector);
     template(page, &o.spec.template);
-    page.events("ReplicaSet", &o.metadata);
+    page.field(0, "Volume Claims", "<none>");
+    page.events("StatefulSet", &o.metadata);
+}
+
+pub(super) fn daemon_set(page: &mut Page<'_>, o: &DaemonSet) {
+    page.head(&o.metadata);
+    page.field(0, "Selector", &format_selector(&o.spec.selector));
+    page.field(0, "Node-Selector", &format_labels(&o.spec.template.spec.node_selector));
+    page.labels("Labels", &o.metadata.labels, "");
+    page.annotations(&o.metadata.annotations);
+    for what in [
+        "Desired Number of Nodes Scheduled",
+        "Current Number of Nodes Scheduled",
+        "Number of Nodes Scheduled with Up-to-date Pods",
+        "Number of Nodes Scheduled with Available Pods",
+        "Number of Nodes Misscheduled",
+    ] {
+        page.line(0, &format!("{what}: 0"));
+    }
+    pods_status(page, &o.metadata, &o.spec.selector);
+    template(page, &o.spec.template);
+    page.events("DaemonSet", &o.metadata);
 }

@@ -87,6 +87,7 @@ pub fn scale(world: &mut World<'_>, args: &Args) -> Step {
         let now = match &item.body {
             Body::Stored(Object::Deployment(o)) => o.spec.replicas.unwrap_or(1),
             Body::Stored(Object::ReplicaSet(o)) => o.spec.replicas.unwrap_or(1),
+            Body::Stored(Object::StatefulSet(o)) => o.spec.replicas.unwrap_or(1),
             _ => {
                 world.complain("Error from server (NotFound): the server could not find the requested resource");
                 code = 1;
@@ -117,6 +118,8 @@ fn pod_spec(object: &Object) -> Option<(&PodSpec, &'static [&'static str])> {
         Object::Pod(o) => Some((&o.spec, &["spec"])),
         Object::Deployment(o) => Some((&o.spec.template.spec, &["spec", "template", "spec"])),
         Object::ReplicaSet(o) => Some((&o.spec.template.spec, &["spec", "template", "spec"])),
+        Object::StatefulSet(o) => Some((&o.spec.template.spec, &["spec", "template", "spec"])),
+        Object::DaemonSet(o) => Some((&o.spec.template.spec, &["spec", "template", "spec"])),
         _ => None,
     }
 }

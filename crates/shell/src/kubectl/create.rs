@@ -13,7 +13,7 @@ use lab_protocol::Command;
 /// Flags of create itself.
 pub const CREATE: &str = "f,filename:l dry-run:?unchanged o,output:s save-config:b validate:?strict field-manager:s \
 image:l r,replicas:i port:i tcp:l node-port:i clusterip:s external-name:s ~edit:b ~R,recursive:b ~k,kustomize:s \
-l,selector:s ~raw:s ~windows-line-endings:b ~template:s ~show-managed-fields:b ~allow-missing-template-keys:b";
+l,selector:s from-literal:l from-file:l min-available:s max-unavailable:s append-hash:b ~from-env-file:l ~raw:s ~windows-line-endings:b ~template:s ~show-managed-fields:b ~allow-missing-template-keys:b";
 
 /// Flags of run.
 pub const RUN: &str = "image:s port:i l,labels:s dry-run:?unchanged o,output:s restart:s env:l command:b expose:b \
@@ -55,27 +55,24 @@ pub fn create(world: &mut World<'_>, args: &Args) -> Step {
             ]);
             make(world, &args, of(object), "created")
         }
-        "clusterrole"
-        | "clusterrolebinding"
-        | "configmap"
-        | "cm"
-        | "cronjob"
-        | "cj"
-        | "ingress"
-        | "ing"
-        | "job"
-        | "poddisruptionbudget"
-        | "pdb"
-        | "priorityclass"
-        | "pc"
-        | "quota"
-        | "resourcequota"
-        | "role"
-        | "rolebinding"
-        | "secret"
-        | "serviceaccount"
-        | "sa"
-        | "token" => world.fail(&format!("error: kubectl create {sub} is not simulated here")),
+        "configmap" | "cm" => {
+            args.path = "kubectl create configmap".into();
+            match config_map(world, &args) {
+                Ok(object) => make(world, &args, of(object), "created"),
+                Err(complaint) => world.fail(&complaint),
+            }
+        }
+        "poddisruptionbudget" | "pdb" => {
+            args.path = "kubectl create poddisruptionbudget".into();
+            match budget(world, &args) {
+                Ok(object) => make(world, &args, of(object), "created"),
+                Err(complaint) => world.fail(&complaint),
+            }
+        }
+        "clusterrole" | "clusterrolebinding" | "cronjob" | "cj" | "ingress" | "ing" | "job" | "priorityclass"
+        | "pc" | "quota" | "resourcequota" | "role" | "rolebinding" | "secret" | "serviceaccount" | "sa" | "token" => {
+            world.fail(&format!("error: kubectl create {sub} is not simulated here"))
+        }
         _ => {
             let words = [core::slice::from_ref(sub), rest].concat();
             let complaint = format!("Unexpected args: [{}]", words.join(" "));
@@ -92,6 +89,61 @@ fn one_name(args: &Args) -> Result<String, String> {
         [name] => Ok(name.clone()),
         _ => Err(args.usage(&format!("exactly one NAME is required, got {}", words.len()))),
     }
+}
+
+/// `kubectl create configmap` (`create_configmap.go`).
+fn config_map(world: &World<'_>, args: &Args) -> Result<Value, String> {
+    let name = one_name(args)?;
+    let mut data: Vec<(String, String)> = Vec::new();
+    for source in args.each("from-file") {
+        let (key, file) = source.split_once('=').unwrap_or((source.rsplit('/').next().unwrap_or(source), source));
+        let text = world
+            .api
+            .file(file)
+            .ok_or_else(|| format!("error: error reading {file}: stat {file}: no such file or directory"))?;
+        data.push((key.into(), text));
+    }
+    for source in args.each("from-literal") {
+        let (key, value) = source
+            .split_once('=')
+            .filter(|(key, _)| !key.is_empty())
+            .ok_or_else(|| format!("error: invalid literal source {source}, expected key=value"))?;
+        data.push((key.into(), value.into()));
+    }
+    let mut entries = vec![("apiVersion", Value::text("v1"))];
+    if !data.is_empty() {
+        entries.push(("data", pairs(data)));
+    }
+    entries.extend([("kind", Value::text("ConfigMap")), ("metadata", metadata(world, Some(&name), Vec::new()))]);
+    Ok(map(entries))
+}
+
+/// `kubectl create poddisruptionbudget` (`create_pdb.go`).
+fn budget(world: &World<'_>, args: &Args) -> Result<Value, String> {
+    let name = one_name(args)?;
+    let selector = args.text("selector");
+    if selector.is_empty() {
+        return Err("error: a selector must be specified".into());
+    }
+    let value = |flag: &str| args.get(flag).filter(|v| !v.is_empty());
+    let (field, amount) = match (value("min-available"), value("max-unavailable")) {
+        (None, None) => return Err("error: one of min-available or max-unavailable must be specified".into()),
+        (Some(_), Some(_)) => return Err("error: min-available and max-unavailable cannot be both specified".into()),
+        (Some(least), None) => ("minAvailable", least),
+        (None, Some(most)) => ("maxUnavailable", most),
+    };
+    let amount = amount.parse().map_or_else(|_| Value::text(amount), Value::Int);
+    let pair = |p: &str| p.split_once('=').map(|(k, v)| (k.to_owned(), v.trim_start_matches('=').to_owned()));
+    let labels = selector.split(',').map(pair).collect::<Option<Vec<_>>>();
+    let labels =
+        labels.ok_or_else(|| format!("error: the selector {selector:?} isn't simulated here: only key=value is"))?;
+    Ok(map(vec![
+        ("apiVersion", Value::text("policy/v1")),
+        ("kind", Value::text("PodDisruptionBudget")),
+        ("metadata", metadata(world, Some(&name), Vec::new())),
+        ("spec", map(vec![(field, amount), ("selector", map(vec![("matchLabels", pairs(labels))]))])),
+        ("status", map(Vec::new())),
+    ]))
 }
 
 /// A container's name from its image: the last part, without tag and digest.

@@ -4,7 +4,7 @@ use super::create::no_resource;
 use crate::flags::Args;
 use crate::resource::{self, Item, Named};
 use crate::{Step, World};
-use kube_api::Uid;
+use kube_api::{Kind, Uid};
 use lab_protocol::Command;
 
 /// Its flags.
@@ -46,6 +46,12 @@ pub fn run(world: &mut World<'_>, args: &Args) -> Step {
     let quiet = items.is_empty() && missing.is_empty();
     for item in items {
         let kind = item.type_.kind;
+        if Kind::named(kind).is_none() {
+            let what = item.type_.plural;
+            world.complain(&format!("error: {what} follow from other objects here and can only be read"));
+            code = 1;
+            continue;
+        }
         if super::manifest::dry(args).is_none() {
             let (namespace, name) = (item.meta.namespace.clone(), item.meta.name.clone());
             let applied = match grace.and_then(|g| u32::try_from(g).ok()).filter(|_| kind == "Pod") {

@@ -12,6 +12,7 @@ pub fn run(world: &mut World<'_>, args: &Args) -> Step {
     if args.words.is_empty() {
         return world.fail("error: You must specify the type of resource to describe. Use \"kubectl api-resources\" for a complete list of supported resources.");
     }
+    resource::warn_of_deprecated(world, &args.words);
     let (mut items, mut missing) = match resource::items(world, args, &args.words) {
         Ok(found) => found,
         Err(complaint) => return world.fail(&complaint),

@@ -108,6 +108,7 @@ pub fn run(world: &mut World<'_>, args: &Args) -> Step {
         Ok(Named::Objects(objects)) => objects.iter().any(|(t, _)| Some(t) != objects.first().map(|(t, _)| t)),
         Err(complaint) => return world.fail(&complaint),
     };
+    resource::warn_of_deprecated(world, &words);
     let kinds = several || args.on("show-kind") || words.iter().any(|w| w == "all");
     let query = Query { args: args.clone(), words, form, kinds };
     if args.on("watch") || args.on("watch-only") {
@@ -427,6 +428,7 @@ fn watch(world: &mut World<'_>, query: Query) -> Step {
 fn version(item: &Item) -> u64 {
     match &item.body {
         resource::Body::Stored(object) => object.metadata().resource_version,
+        resource::Body::Lease(lease) => lease.renewed.as_micros(),
         resource::Body::Event(event) => event.number << 32 | u64::from(event.count),
         resource::Body::Endpoints(subsets) => {
             let text = format!("{subsets:?}");

@@ -57,6 +57,7 @@ pub fn run(world: &mut World<'_>, args: &Args) -> Step {
             Body::Stored(Object::Deployment(d)) if item.type_.kind == "Deployment" => {
                 act(world, &args, &item, &d.clone())
             }
+            Body::Stored(Object::StatefulSet(_) | Object::DaemonSet(_)) => Err(no_controller(&item)),
             _ => Err(match sub.as_str() {
                 "history" => format!(
                     "error: error retrieving history for \"{0}\", no visitor method exists for {{ {0}}}",
@@ -124,6 +125,9 @@ fn status(world: &mut World<'_>, args: &Args) -> Step {
         return Step::Done(0);
     }
     if let Some(other) = items.iter().find(|i| i.type_.kind != "Deployment") {
+        if matches!(other.body, Body::Stored(Object::StatefulSet(_) | Object::DaemonSet(_))) {
+            return world.fail(&no_controller(other));
+        }
         return world.fail(&format!("error: no status viewer has been implemented for {}", other.type_.kind));
     }
     let once = !args.not_off("watch");
@@ -265,6 +269,10 @@ fn restart(world: &mut World<'_>, args: &Args, item: &Item, deployment: &Deploym
     send(world, item, of(patch))?;
     tell(world, args, item, "restarted");
     Ok(())
+}
+
+fn no_controller(item: &Item) -> String {
+    format!("error: no controller acts on {} in this simulation", item.type_.plural)
 }
 
 fn pause(world: &mut World<'_>, args: &Args, item: &Item, deployment: &Deployment, pause: bool) -> Result<(), String> {
