@@ -167,7 +167,7 @@ impl Cluster {
             old.spec.taints =
                 new.spec.taints.iter().map(|t| Taint { time_added: added(t).or(Some(now)), ..t.clone() }).collect();
         });
-        self.plan_evictions(&key.name.as_str().into());
+        self.node_changed(&key.name);
         Ok(if changed { "configured" } else { "unchanged" })
     }
 

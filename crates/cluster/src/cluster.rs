@@ -40,6 +40,9 @@ pub struct Cluster {
     pub(crate) queued: OrdSet<(Controller, NamespacedName)>,
     /// When a watcher will have heard the last change sent to it: changes arrive in order.
     pub(crate) watches: OrdMap<u64, Time>,
+    /// Until when no other node of a zone gets a taint that drives Pods out.
+    #[serde(skip_serializing_if = "OrdMap::is_empty")]
+    pub(crate) eviction_pace: OrdMap<String, Time>,
     pub(crate) dns: DnsServer,
     pub(crate) clients: OrdMap<u64, Arc<Client>>,
     pub(crate) requests: OrdMap<RequestId, Request>,
@@ -78,6 +81,7 @@ impl Cluster {
             addresses: OrdMap::new(),
             queued: OrdSet::new(),
             watches: OrdMap::new(),
+            eviction_pace: OrdMap::new(),
             dns: DnsServer::new(&scenario.cluster.dns, release),
             clients: OrdMap::new(),
             requests: OrdMap::new(),
@@ -257,6 +261,8 @@ impl Cluster {
             Event::NodeSilent(node, outage) => self.node_silent(&node, outage),
             Event::NodeHeard(node, outage) => self.node_heard(&node, outage),
             Event::EvictPods(node, outage) => self.evict_pods(&node, outage),
+            Event::TaintPass => self.taint_pass(),
+            Event::PodGc(node) => self.pod_gc(&node),
             Event::Booted(node, outage) => self.booted(&node, outage),
             Event::Planned(fault) => {
                 self.inject(&fault);
@@ -272,6 +278,7 @@ impl Cluster {
             }
             self.queue_for_controllers(&change);
             self.tell_kubelet(&change);
+            self.tell_taint_eviction(&change);
             self.note_events(&change);
             self.tell_proxies(change);
         }

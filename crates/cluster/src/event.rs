@@ -67,6 +67,10 @@ pub enum Event {
     NodeHeard(NodeName, u64),
     /// Taints have been there longer than its Pods put up with.
     EvictPods(NodeName, u64),
+    /// A zone's unhealthy nodes may be tainted again.
+    TaintPass,
+    /// The garbage collector of Pods looks at a node that is out of service.
+    PodGc(NodeName),
     /// A node that was switched on has booted.
     Booted(NodeName, u64),
     /// A fault of the scenario's timetable.

@@ -149,9 +149,11 @@ impl Cluster {
 
     /// Writes down the repeats of a Pod's probes, before they end.
     pub(crate) fn settle_repeats(&mut self, uid: Uid) {
-        if self.kube_events.all.iter().any(|e| e.uid == uid && e.reason == "Unhealthy") {
-            let settled: Vec<_> = self.kube_events.all.iter().map(|e| Arc::new(self.with_repeats(e))).collect();
-            self.kube_events.all = Arc::new(settled);
+        let told = |e: &Arc<KubeEvent>| e.uid == uid && e.reason == "Unhealthy";
+        let all = self.kube_events.all.iter().enumerate().filter(|(_, e)| told(e));
+        let settled: Vec<_> = all.map(|(i, e)| (i, self.with_repeats(e), e.count)).collect();
+        for (i, event, _) in settled.into_iter().filter(|(_, event, count)| event.count != *count) {
+            Arc::make_mut(&mut self.kube_events.all)[i] = Arc::new(event);
         }
     }
 

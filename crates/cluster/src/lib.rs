@@ -26,6 +26,7 @@ mod requests;
 mod scenario;
 mod scheduler;
 mod store;
+mod taint_eviction;
 mod target;
 mod timeline;
 mod traffic;

@@ -1,4 +1,4 @@
-//! A node that falls silent, and one that comes back (`pkg/controller/nodelifecycle`, `pkg/controller/tainteviction`).
+//! A node that falls silent, and one that comes back (`pkg/controller/nodelifecycle`, SPEC section 5).
 //!
 //! Leases are renewed and looked at periodically; nothing comes of it while the node lives, so only the moments that matter
 //! are computed: the last renewal that the controller has seen, and the poll that finds it too old.
@@ -6,16 +6,55 @@
 use crate::cluster::Cluster;
 use crate::event::{Event, NodeName};
 use crate::kubelet::probe::next_tick;
-use crate::scheduler::tolerates;
+use kube_api::defaults::{TAINT_NOT_READY, TAINT_UNREACHABLE};
 use kube_api::{Condition, ConditionStatus, NamespacedName, Node, Pod, Taint, Uid};
 use lab_base::{Source, Span, Time, subject};
 use lab_protocol::{MarkKind, Phrase};
+use std::collections::BTreeMap;
 
 /// How often a kubelet renews its lease (a quarter of 40 s).
 pub const LEASE_RENEWAL: Span = Span::from_secs(10);
 /// How often the controller looks at the leases (`--node-monitor-period`).
 pub const MONITOR_PERIOD: Span = Span::from_secs(5);
-const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+/// Between two nodes of a zone whose Pods are driven out (`--node-eviction-rate` 0.1 a second).
+pub const EVICTION_PERIOD: Span = Span::from_secs(10);
+/// The same in a large zone of which too many nodes are unhealthy (`--secondary-node-eviction-rate` 0.01 a second).
+pub const SECONDARY_EVICTION_PERIOD: Span = Span::from_secs(100);
+/// A zone of more nodes than this is large (`--large-cluster-size-threshold`); in a smaller one evictions stop instead.
+pub const LARGE_CLUSTER: usize = 50;
+/// Share of unhealthy nodes, in hundredths, from which on too many are (`--unhealthy-zone-threshold`).
+pub const UNHEALTHY_ZONE: usize = 55;
+/// Taint of a cordoned node.
+const TAINT_UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+
+/// How a zone stands (`ComputeZoneState`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ZoneState {
+    Normal,
+    PartialDisruption,
+    FullDisruption,
+}
+
+fn zone_state(ready: usize, not_ready: usize) -> ZoneState {
+    match (ready, not_ready) {
+        (0, 1..) => ZoneState::FullDisruption,
+        (_, 3..) if not_ready * 100 >= UNHEALTHY_ZONE * (ready + not_ready) => ZoneState::PartialDisruption,
+        _ => ZoneState::Normal,
+    }
+}
+
+/// The taint that an unhealthy node has, if it is one.
+fn unhealthy(node: &Node) -> Option<&'static str> {
+    match node.condition("Ready").map(|c| c.status) {
+        Some(ConditionStatus::True) => None,
+        Some(ConditionStatus::False) => Some(TAINT_NOT_READY),
+        _ => Some(TAINT_UNREACHABLE),
+    }
+}
+
+fn has(node: &Node, key: &str, effect: &str) -> bool {
+    node.spec.taints.iter().any(|t| t.key == key && t.effect == effect)
+}
 
 impl Cluster {
     /// `--node-monitor-grace-period`: 40 s up to 1.31, 50 s from 1.32.
@@ -38,10 +77,11 @@ impl Cluster {
         }
         machine.silent_since = Some(now);
         let (name, outage) = (machine.name.clone(), machine.outage);
-        // The last renewal was up to 10 s ago, and seen by the poll after it.
+        // The last renewal was up to 10 s ago. The grace period runs from the poll that saw it, but from the failure at the
+        // earliest (SPEC section 5: 40 to 55 s after it).
         let renewed = self.tick("lease", node, LEASE_RENEWAL, now) - LEASE_RENEWAL.times(2);
         let seen = self.tick("monitor", "", MONITOR_PERIOD, renewed) - MONITOR_PERIOD;
-        let found = self.tick("monitor", "", MONITOR_PERIOD, seen + self.monitor_grace()) - MONITOR_PERIOD;
+        let found = self.tick("monitor", "", MONITOR_PERIOD, seen.max(now) + self.monitor_grace()) - MONITOR_PERIOD;
         self.events.plan(found.max(now), Event::NodeSilent(name, outage));
     }
 
@@ -57,14 +97,6 @@ impl Cluster {
         let key = NamespacedName::new("", &**node);
         self.store.update::<Node>(&key, |n| {
             set_ready(n, ConditionStatus::Unknown, "NodeStatusUnknown", "Kubelet stopped posting node status.", now);
-            for effect in ["NoSchedule", "NoExecute"] {
-                n.spec.taints.push(Taint {
-                    key: UNREACHABLE.into(),
-                    value: String::new(),
-                    effect: effect.into(),
-                    time_added: Some(now),
-                });
-            }
         });
         let phrase = Phrase::new("mark-node-not-ready").with("node", node);
         self.mark(MarkKind::Change, format!("Node/{node}"), phrase);
@@ -80,53 +112,83 @@ impl Cluster {
                 }
             });
         }
+        self.node_changed(node);
+    }
+
+    /// Something about a node is another: its taints follow from its conditions (`doNoScheduleTaintingPass`), and who must not
+    /// stay on it is driven out.
+    pub(crate) fn node_changed(&mut self, node: &str) {
+        let now = self.now;
+        let key = NamespacedName::new("", node);
+        self.store.update::<Node>(&key, |n| {
+            let state = unhealthy(n);
+            let wanted = |key: &str| (key == TAINT_UNSCHEDULABLE && n.spec.unschedulable) || state == Some(key);
+            let own = [TAINT_NOT_READY, TAINT_UNREACHABLE, TAINT_UNSCHEDULABLE];
+            let missing: Vec<&str> = own.into_iter().filter(|k| wanted(k) && !has(n, k, "NoSchedule")).collect();
+            let stale: Vec<&str> = own.into_iter().filter(|k| !wanted(k)).collect();
+            n.spec.taints.retain(|t| !(stale.contains(&t.key.as_str()) && t.effect != "PreferNoSchedule"));
+            n.spec.taints.extend(missing.into_iter().map(|key| taint(key, "NoSchedule", now)));
+        });
+        self.taint_pass();
         self.plan_evictions(node);
     }
 
-    /// Plans the moments at which Pods no longer put up with their node's NoExecute taints.
-    pub(crate) fn plan_evictions(&mut self, node: &NodeName) {
-        let outage = self.machines.get(node).map_or(0, |m| m.outage);
-        let pods: Vec<_> = self.store.pods_on(node).cloned().collect();
-        let mut moments: Vec<Time> = pods.iter().filter_map(|p| self.evicted_at(p)).collect();
-        moments.sort_unstable();
-        moments.dedup();
-        for at in moments {
-            self.events.plan(at.max(self.now), Event::EvictPods(node.clone(), outage));
-        }
-    }
-
-    /// When a Pod has to go because of its node's NoExecute taints; None: it puts up with them for ever.
-    fn evicted_at(&self, pod: &Pod) -> Option<Time> {
-        let taints = &self.node(&pod.spec.node_name)?.spec.taints;
-        let of_taint = |taint: &Taint| {
-            let since = taint.time_added.unwrap_or_default();
-            let tolerations = pod.spec.tolerations.iter().filter(|t| tolerates(t, taint));
-            // The shortest toleration that names a time counts; without any that fits, at once.
-            let mut fits = false;
-            let mut shortest = None;
-            for toleration in tolerations {
-                fits = true;
-                let seconds = toleration.toleration_seconds.map(|s| Span::from_secs(s.max(0) as u64));
-                shortest = match (shortest, seconds) {
-                    (Some(a), Some(b)) => Some(core::cmp::min::<Span>(a, b)),
-                    (a, b) => a.or(b),
-                };
+    /// Gives unhealthy nodes the taint that drives their Pods out: in each zone one after another, at the rate that the zone's
+    /// state allows, and none while every zone is down, since then it is rather the control plane that is cut off
+    /// (`handleDisruption`, `doNoExecuteTaintingPass`).
+    pub(crate) fn taint_pass(&mut self) {
+        let now = self.now;
+        let mut zones: BTreeMap<String, (usize, Vec<NodeName>)> = BTreeMap::new();
+        for node in self.store.list::<Node>() {
+            let zone = node.zone().unwrap_or_default().to_owned();
+            let (size, bad) = zones.entry(zone).or_default();
+            *size += 1;
+            if unhealthy(node).is_some() {
+                bad.push(node.metadata.name.as_str().into());
             }
-            if fits { shortest.map(|s| since + s) } else { Some(since) }
-        };
-        taints.iter().filter(|t| t.effect == "NoExecute").filter_map(of_taint).min()
-    }
-
-    pub(crate) fn evict_pods(&mut self, node: &NodeName, _outage: u64) {
-        let pods: Vec<_> = self
-            .store
-            .pods_on(node)
-            .filter(|p| !p.metadata.is_deleting() && self.evicted_at(p).is_some_and(|at| at <= self.now))
-            .map(|p| p.metadata.key())
-            .collect();
-        for pod in pods {
-            self.eviction_event(&pod);
-            self.delete_pod(&pod, None);
+        }
+        let state = |(size, bad): &(usize, Vec<NodeName>)| zone_state(size - bad.len(), bad.len());
+        if zones.values().all(|zone| state(zone) == ZoneState::FullDisruption) {
+            for node in zones.into_values().flat_map(|(_, bad)| bad) {
+                self.store.update::<Node>(&NamespacedName::new("", &*node), |n| {
+                    let own = |t: &Taint| [TAINT_NOT_READY, TAINT_UNREACHABLE].contains(&t.key.as_str());
+                    n.spec.taints.retain(|t| !(own(t) && t.effect == "NoExecute"));
+                });
+            }
+            return;
+        }
+        for (zone, nodes) in zones {
+            let period = match state(&nodes) {
+                ZoneState::PartialDisruption if nodes.0 > LARGE_CLUSTER => SECONDARY_EVICTION_PERIOD,
+                ZoneState::PartialDisruption => continue,
+                ZoneState::Normal | ZoneState::FullDisruption => EVICTION_PERIOD,
+            };
+            let bad = nodes.1;
+            let waits = |node: &NodeName| {
+                self.node(node).is_some_and(|n| unhealthy(n).is_some_and(|key| !has(n, key, "NoExecute")))
+            };
+            let mut queue: Vec<NodeName> = bad.into_iter().filter(waits).collect();
+            // In the order in which they became unhealthy.
+            queue.sort_by_key(|node| {
+                self.node(node).and_then(|n| n.condition("Ready")).map_or(now, |c| c.last_transition_time)
+            });
+            let mut queue = queue.into_iter();
+            let free = self.eviction_pace.get(&zone).copied().unwrap_or(Time::ZERO);
+            if free <= now
+                && let Some(node) = queue.next()
+            {
+                self.store.update::<Node>(&NamespacedName::new("", &*node), |n| {
+                    if let Some(key) = unhealthy(n) {
+                        n.spec.taints.push(taint(key, "NoExecute", now));
+                    }
+                });
+                self.eviction_pace.insert(zone.clone(), now + period);
+                self.plan_evictions(&node);
+            }
+            if queue.next().is_some() {
+                let at = self.eviction_pace.get(&zone).copied().unwrap_or(now);
+                self.events.plan(at, Event::TaintPass);
+            }
         }
     }
 
@@ -149,11 +211,11 @@ impl Cluster {
         let now = self.now;
         let key = NamespacedName::new("", &**node);
         let changed = self.store.update::<Node>(&key, |n| {
-            n.spec.taints.retain(|t| t.key != UNREACHABLE);
             set_ready(n, ConditionStatus::True, "KubeletReady", "kubelet is posting ready status", now);
         });
         if changed {
             self.mark(MarkKind::Change, format!("Node/{node}"), Phrase::new("mark-node-ready").with("node", node));
+            self.node_changed(node);
         }
         self.proxy_relist(node);
         // The kubelet: Pods that are new, Pods that are to go, Pods whose status it couldn't write.
@@ -185,6 +247,10 @@ impl Cluster {
     }
 }
 
+fn taint(key: &str, effect: &str, now: Time) -> Taint {
+    Taint { key: key.into(), value: String::new(), effect: effect.into(), time_added: Some(now) }
+}
+
 fn set_ready(node: &mut Node, status: ConditionStatus, reason: &str, message: &str, now: Time) {
     let before = node.condition("Ready").filter(|c| c.status == status).map(|c| c.last_transition_time);
     node.status.conditions.retain(|c| c.type_ != "Ready");
@@ -195,4 +261,28 @@ fn set_ready(node: &mut Node, status: ConditionStatus, reason: &str, message: &s
         reason: reason.into(),
         message: message.into(),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `TestMonitorNodeHealthEvictPodsWithDisruption`: full, partial from 0.55 on with more than two, else normal.
+    #[test]
+    fn zones() {
+        use ZoneState::{FullDisruption, Normal, PartialDisruption};
+        for (ready, not_ready, state) in [
+            (3, 0, Normal),
+            (0, 0, Normal),
+            (0, 1, FullDisruption),
+            (1, 2, Normal),
+            (2, 3, PartialDisruption),
+            (3, 3, Normal),
+            (9, 11, PartialDisruption),
+            (46, 54, Normal),
+            (45, 55, PartialDisruption),
+        ] {
+            assert_eq!(zone_state(ready, not_ready), state, "{ready} ready, {not_ready} not");
+        }
+    }
 }

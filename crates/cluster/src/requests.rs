@@ -9,9 +9,6 @@ use kube_api::wire::{merge, wire};
 use kube_api::{Diagnostic, Kind, NamespacedName, Node, Object, ObjectMeta, Pod, Service, Taint, with_kind, yaml};
 use lab_protocol::{MarkKind, Phrase};
 
-/// Taint of a cordoned node (`pkg/controller/nodelifecycle`).
-const TAINT_UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
-
 impl Cluster {
     /// `kubectl create -f -`: POST. What is there already is an error.
     pub fn create_yaml(&mut self, text: &str) -> Applied {
@@ -119,31 +116,18 @@ impl Cluster {
             Object::Node(n) => {
                 let changed = self.store.update::<Node>(key, |o| {
                     o.metadata = meta;
-                    let cordoned = n.spec.unschedulable;
                     let added =
                         |t: &Taint| o.spec.taints.iter().find(|b| b.key == t.key && b.effect == t.effect)?.time_added;
-                    let mut taints: Vec<Taint> = n
+                    let taints: Vec<Taint> = n
                         .spec
                         .taints
                         .iter()
                         .map(|t| Taint { time_added: added(t).or(Some(now)), ..t.clone() })
                         .collect();
-                    // The node controller keeps this taint in step with the field.
-                    let has = taints.iter().any(|t| t.key == TAINT_UNSCHEDULABLE);
-                    if cordoned && !has {
-                        taints.push(Taint {
-                            key: TAINT_UNSCHEDULABLE.into(),
-                            effect: "NoSchedule".into(),
-                            time_added: Some(now),
-                            ..Taint::default()
-                        });
-                    } else if !cordoned {
-                        taints.retain(|t| t.key != TAINT_UNSCHEDULABLE);
-                    }
-                    o.spec.unschedulable = cordoned;
+                    o.spec.unschedulable = n.spec.unschedulable;
                     o.spec.taints = taints;
                 });
-                self.plan_evictions(&key.name.as_str().into());
+                self.node_changed(&key.name);
                 changed
             }
             Object::Service(s) => {

@@ -31,8 +31,7 @@ impl Cluster {
 fn status_of(pod: &Pod, sandbox: &Sandbox, now: Time) -> PodStatus {
     let inits = sandbox.inits();
     let phase = phase(sandbox);
-    let all: Vec<ContainerStatus> = (0..sandbox.containers.len()).map(|i| container_status(sandbox, i)).collect();
-    let (init_container_statuses, container_statuses) = all.split_at(inits);
+    let mut all: Vec<ContainerStatus> = (0..sandbox.containers.len()).map(|i| container_status(sandbox, i)).collect();
     // Sidecars count (KEP-753).
     let counts = |i: &usize| *i >= inits || sandbox.is_sidecar(*i);
     let unready: Vec<&str> =
@@ -69,6 +68,7 @@ fn status_of(pod: &Pod, sandbox: &Sandbox, now: Time) -> PodStatus {
         other => (other.map(|(reason, _)| reason), message),
     };
     conditions.push(condition(pod, "Ready", because.is_none(), because.unwrap_or_default(), message, now));
+    let container_statuses = all.split_off(inits);
     PodStatus {
         phase,
         reason: String::new(),
@@ -76,8 +76,8 @@ fn status_of(pod: &Pod, sandbox: &Sandbox, now: Time) -> PodStatus {
         pod_ip: sandbox.ip.map(|ip| ip.to_string()).unwrap_or_default(),
         pod_ips: sandbox.ip.map(|ip| ip.to_string()).into_iter().collect(),
         start_time: pod.status.start_time.or(Some(now)),
-        init_container_statuses: init_container_statuses.to_vec(),
-        container_statuses: container_statuses.to_vec(),
+        init_container_statuses: all,
+        container_statuses,
     }
 }
 
