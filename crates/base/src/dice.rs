@@ -36,6 +36,12 @@ pub enum Source {
     ServerError = 12,
     /// Time of a question to CoreDNS and its answer; subject: client.
     DnsDelay = 13,
+    /// How long a client waits before it tries again; subject: client.
+    Retry = 14,
+    /// Whether a packet is lost on a bad link; subject: client.
+    PacketLoss = 15,
+    /// Which node a router or a load balancer sends a connection to; subject: connection.
+    Route = 16,
 }
 
 /// The seed of a run, from which every draw follows.

@@ -118,6 +118,13 @@ fn describe(report: &Report) -> String {
     for (cause, n) in &report.failed {
         let _ = writeln!(out, "  {cause:<14} {n}");
     }
+    let retried: u64 = report.retried.values().sum();
+    if retried > 0 {
+        let _ = writeln!(out, "retried {retried}");
+        for (cause, n) in &report.retried {
+            let _ = writeln!(out, "  {cause:<14} {n}");
+        }
+    }
     let l = report.latency;
     let _ = writeln!(out, "latency  p50 {:.1} ms  p90 {:.1} ms  p99 {:.1} ms", l.p50, l.p90, l.p99);
     for service in &report.services {

@@ -6,9 +6,9 @@ use crate::facts::Facts;
 use crate::kubelet::Sandbox;
 use crate::machine::Machine;
 use crate::proxy::ProxySpec;
-use crate::scenario::{ClientSpec, Scenario, WorkloadSpec};
+use crate::scenario::{ClientFrom, ClientSpec, Scenario, WorkloadSpec};
 use crate::store::{Change, Store};
-use crate::traffic::{Client, Request, RequestId};
+use crate::traffic::{Client, Connection, ConnectionId, Request, RequestId, Wires};
 use kube_api::{
     Condition, ConditionStatus, Endpoint, EndpointPort, EndpointSlice, Kind, LABEL_HOSTNAME, LABEL_SERVICE_NAME,
     LABEL_ZONE, Namespace, NamespacedName, Node, NodeAddress, NodeSpec, NodeStatus, Object, ObjectMeta, Release,
@@ -47,6 +47,11 @@ pub struct Cluster {
     pub(crate) clients: OrdMap<u64, Arc<Client>>,
     pub(crate) requests: OrdMap<RequestId, Request>,
     pub(crate) last_request: u64,
+    /// Connections that clients keep. Left out of the bytes while there is none, and so the next.
+    #[serde(skip_serializing_if = "OrdMap::is_empty")]
+    pub(crate) connections: OrdMap<ConnectionId, Arc<Connection>>,
+    #[serde(skip_serializing_if = "OrdMap::is_empty")]
+    pub(crate) wires: Wires,
     pub(crate) workloads: Arc<Vec<(String, WorkloadSpec)>>,
     pub(crate) facts: Facts,
     /// Clients that came for one request. Left out of the bytes while there is none.
@@ -86,6 +91,8 @@ impl Cluster {
             clients: OrdMap::new(),
             requests: OrdMap::new(),
             last_request: 0,
+            connections: OrdMap::new(),
+            wires: OrdMap::new(),
             workloads: Arc::new(scenario.workloads.clone()),
             facts: Facts::default(),
             visitors: Vec::new(),
@@ -197,6 +204,10 @@ impl Cluster {
     }
 
     fn add_client(&mut self, name: &str, spec: &ClientSpec) {
+        if spec.from == ClientFrom::Outside {
+            self.add_outside_client(name, spec);
+            return;
+        }
         let node = match self.machines.get(spec.node.as_str()) {
             Some(machine) => machine.name.clone(),
             None => match self.machines.keys().next() {
@@ -210,7 +221,17 @@ impl Cluster {
         self.addresses.insert(ip, uid);
         let client = Client::new(uid, name, node, ip, spec);
         self.clients.insert(uid.0, Arc::new(client));
-        self.plan_arrival(uid.0);
+        self.begin_client(uid.0);
+    }
+
+    /// A client in the internet: 203.0.113.0/24 is for examples (RFC 5737).
+    fn add_outside_client(&mut self, name: &str, spec: &ClientSpec) {
+        let uid = self.store.new_uid();
+        let before = self.clients.values().filter(|c| c.is_outside()).count() as u8;
+        let ip = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 10 + before));
+        let client = Client::new(uid, name, "".into(), ip, spec);
+        self.clients.insert(uid.0, Arc::new(client));
+        self.begin_client(uid.0);
     }
 
     /// Lets everything that takes no time happen, until nothing is left to do.
@@ -258,6 +279,9 @@ impl Cluster {
             Event::Respond(id) => self.respond(id),
             Event::Finish(id, outcome) => self.finish(id, outcome),
             Event::GiveUp(id) => self.give_up(id),
+            Event::Retry(id) => self.try_again(id),
+            Event::ConnectionClosed(connection) => self.connection_closed(connection),
+            Event::ConnectionIdle(connection) => self.connection_idle(connection),
             Event::NodeSilent(node, outage) => self.node_silent(&node, outage),
             Event::NodeHeard(node, outage) => self.node_heard(&node, outage),
             Event::EvictPods(node, outage) => self.evict_pods(&node, outage),

@@ -2,7 +2,7 @@
 
 use crate::kubelet::ProbeKind;
 use crate::store::Change;
-use crate::traffic::RequestId;
+use crate::traffic::{ConnectionId, RequestId};
 use kube_api::{NamespacedName, Uid};
 use lab_base::{OrdMap, Time};
 use lab_protocol::{Fault, Outcome};
@@ -75,6 +75,12 @@ pub enum Event {
     Booted(NodeName, u64),
     /// A fault of the scenario's timetable.
     Planned(Fault),
+    /// A client tries again after a failure.
+    Retry(RequestId),
+    /// A client learns that the server has closed a connection.
+    ConnectionClosed(ConnectionId),
+    /// A server looks whether a connection has been idle for too long.
+    ConnectionIdle(ConnectionId),
     /// A kube-proxy that was started again lists what there is.
     ProxyStarted(NodeName),
 }

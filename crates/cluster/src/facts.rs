@@ -1,6 +1,7 @@
 //! What has happened: one set of facts for lesson checks, charts, tables and reports.
 
 use crate::kubelet::Sandbox;
+use crate::traffic::Request;
 use kube_api::{NamespacedName, Uid};
 use lab_base::{OrdMap, Time, Vector};
 use lab_protocol::{Counts, Fault, Mark, MarkKind, Outcome, Phrase};
@@ -30,6 +31,10 @@ pub struct RequestFact {
     pub pod: Option<Uid>,
     /// How it ended.
     pub outcome: Outcome,
+    /// How many attempts it took.
+    pub attempts: u8,
+    /// Status of the answer, or 0.
+    pub status: u16,
 }
 
 /// One second of the charts.
@@ -109,6 +114,7 @@ pub struct GonePod {
 pub struct Facts {
     requests: Vector<RequestFact>,
     totals: Counts,
+    retried: Counts,
     seconds: OrdMap<u32, SecondFact>,
     pods: OrdMap<Uid, PodTally>,
     hues: OrdMap<Uid, u8>,
@@ -170,16 +176,22 @@ impl Facts {
         &self.gone
     }
 
-    pub(crate) fn count(
-        &mut self,
-        ended: Time,
-        sent: Time,
-        client: u64,
-        service: Option<Uid>,
-        pod: Option<Uid>,
-        outcome: Outcome,
-    ) {
-        self.requests.push_back(RequestFact { ended, sent, client, service, pod, outcome });
+    /// Attempts that failed and were made again, by how they ended. The last attempt of a request isn't among them.
+    pub fn retried(&self) -> Counts {
+        self.retried
+    }
+
+    /// A request has ended.
+    pub(crate) fn count(&mut self, ended: Time, request: &Request, outcome: Outcome) {
+        let Request { client, service, pod, began: sent, attempt, error, .. } = *request;
+        let status = match outcome {
+            Outcome::Answered => 200,
+            Outcome::ServerError => error,
+            _ => 0,
+        };
+        let attempts = attempt.saturating_add(1);
+        let fact = RequestFact { ended, sent, client, service, pod, outcome, attempts, status };
+        self.requests.push_back(fact);
         if self.requests.len() > MAX_REQUESTS {
             self.requests.pop_front();
         }
@@ -200,6 +212,14 @@ impl Facts {
             && let Some(first) = self.seconds.get_min().map(|(k, _)| *k)
         {
             self.seconds.remove(&first);
+        }
+    }
+
+    /// An attempt has failed after which another one is made.
+    pub(crate) fn count_attempt(&mut self, pod: Option<Uid>, outcome: Outcome) {
+        self.retried.add(outcome);
+        if let Some(uid) = pod {
+            self.pods.entry(uid).or_default().failed += 1;
         }
     }
 

@@ -125,6 +125,7 @@ impl Cluster {
             self.fall_silent(uid);
             self.lose_processes(uid);
         }
+        self.forget_connections_of(node);
         self.fell_silent(node);
         true
     }

@@ -47,10 +47,11 @@ pub use machine::Machine;
 pub use proxy::{ProxySpec, SYNC_PERIOD, min_sync_period};
 pub use report::{Report, report};
 pub use scenario::{
-    Arrival, ClientSpec, ClusterSpec, NodeEntry, Nodes, Scenario, Sigterm, WorkloadSpec, parse_duration,
+    Arrival, ClientFrom, ClientSpec, ClusterSpec, Distribution, NodeEntry, Nodes, Rate, RateStep, RetrySpec, Scenario,
+    Sigterm, WorkloadSpec, parse_duration,
 };
 pub use store::{Store, Stored, Table};
 pub use target::Target;
 pub use timeline::{Observer, Recording, Timeline};
-pub use traffic::{Client, Request, RequestId};
+pub use traffic::{Client, Connection, ConnectionId, KnownName, Request, RequestId};
 pub use view::FrameMaker;

@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use kube_api::{NamespacedName, Pod, Service};
-use lab_protocol::{Mark, Outcome};
+use lab_protocol::{Counts, Mark, Outcome};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -22,6 +22,8 @@ pub struct Report {
     pub answered: u64,
     /// The others, by cause.
     pub failed: BTreeMap<&'static str, u64>,
+    /// Attempts that failed and were made again, by cause.
+    pub retried: BTreeMap<&'static str, u64>,
     /// Latency of answered requests.
     pub latency: Latency,
     /// By Service.
@@ -99,17 +101,19 @@ pub fn report(cluster: &Cluster) -> Report {
         seconds: cluster.now().as_secs_f64(),
         requests: totals.total(),
         answered: totals.of(Outcome::Answered),
-        failed: Outcome::ALL
-            .into_iter()
-            .filter(|o| *o != Outcome::Answered && totals.of(*o) > 0)
-            .map(|o| (o.key(), totals.of(o)))
-            .collect(),
+        failed: failures(totals),
+        retried: failures(facts.retried()),
         latency: Latency { p50: quantile(50), p90: quantile(90), p99: quantile(99) },
         services: cluster.store().list::<Service>().filter_map(|s| service_report(cluster, s)).collect(),
         clients: cluster.clients().map(|c| (c.name.clone(), c.counts.total())).collect(),
         timeline: facts.marks().iter().map(entry).collect(),
         hash: cluster.state_hash(),
     }
+}
+
+fn failures(counts: Counts) -> BTreeMap<&'static str, u64> {
+    let all = Outcome::ALL.into_iter().filter(|o| *o != Outcome::Answered && counts.of(*o) > 0);
+    all.map(|o| (o.key(), counts.of(o))).collect()
 }
 
 fn service_report(cluster: &Cluster, service: &Service) -> Option<ServiceReport> {

@@ -16,12 +16,12 @@ pub enum Target {
 }
 
 impl Target {
-    /// Reads `http://web.shop:8080/`, `http://10.96.0.5/` or `*`.
+    /// Reads `http://web.shop:8080/`, `http://10.96.0.5/`, `udp://dns:53` or `*`.
     pub fn parse(text: &str) -> Option<Target> {
         if text == "*" {
             return Some(Target::EveryService);
         }
-        let rest = text.strip_prefix("http://").unwrap_or(text);
+        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("udp://")).unwrap_or(text);
         let authority = rest.split('/').next()?;
         if authority.is_empty() {
             return None;

@@ -274,7 +274,7 @@ impl Cluster {
                 node: c.node.to_string(),
                 target: c.spec.target.clone(),
                 service: self.named_service(c).map(|s| Id(s.metadata.uid.0)),
-                rate_milli: (c.spec.rate * 1_000.0) as u64,
+                rate_milli: (c.rate(self.now) * 1_000.0) as u64,
                 sent: c.sent,
                 counts: c.counts,
                 recent: c.recent.iter().copied().collect(),

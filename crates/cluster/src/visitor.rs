@@ -3,7 +3,7 @@
 use crate::apply::Applied;
 use crate::cluster::Cluster;
 use crate::event::Event;
-use crate::scenario::ClientSpec;
+use crate::scenario::{ClientSpec, Rate};
 use crate::traffic::Client;
 use kube_api::{NamespacedName, Pod, Uid};
 use lab_base::Span;
@@ -29,7 +29,7 @@ impl Cluster {
             node: node.into(),
             namespace: if pod.namespace.is_empty() { "default".into() } else { pod.namespace.clone() },
             target: url.into(),
-            rate: 0.0,
+            rate: Rate::constant(0.0),
             timeout,
             ..ClientSpec::default()
         };

@@ -11,6 +11,8 @@ fn the_editor_knows_the_fields_of_our_own_kinds() {
         ("lab.Proxy", "Cluster", "{kubeProxy: {zz: 1}}"),
         ("lab.Dns", "Cluster", "{dns: {zz: 1}}"),
         ("lab.ClientSpec", "Client", "{zz: 1}"),
+        ("lab.RateStep", "Client", "{rate: [{at: 0s, rate: 1, zz: 1}]}"),
+        ("lab.Retries", "Client", "{retries: {zz: 1}}"),
         ("lab.WorkloadSpec", "Workload", "{zz: 1}"),
         ("lab.FaultSpec", "Fault", "{zz: 1}"),
         ("lab.PodRole", "Fault", "{at: 1s, type: killPod, pod: {zz: 1}}"),

@@ -201,7 +201,7 @@ fn what_a_field_means() {
     assert_eq!((label.name.as_str(), label.type_.as_str()), ("selector", "map[string]string"));
     let idle = at("apiVersion: v1\nkind: Pod\nspec:\n  ephemeralContainers:\n  - na|me: x\n").unwrap();
     assert!(idle.without_effect && idle.required);
-    let ours = at("apiVersion: lab/v1\nkind: Client\nspec:\n  ra|te: 5\n").unwrap();
+    let ours = at("apiVersion: lab/v1\nkind: Workload\nspec:\n  er|rors: 0.5\n").unwrap();
     assert!(!ours.description.is_empty() && ours.type_ == "number");
     for nothing in
         ["|", "apiVersion: v1\nkind: Service\nspec:\n  no|: 1\n", "a: b # c|\n", "apiVersion: v1\n|\nkind: Pod\n"]

@@ -7,7 +7,6 @@ use crate::cluster::Cluster;
 use crate::event::{Event, EventKey, Step};
 use kube_api::{ContainerTermination, Uid};
 use lab_base::{Source, Span, Time, subject};
-use lab_protocol::Outcome;
 
 /// How a process ended, as the runtime tells it.
 pub(super) fn termination(code: i32, at: Time) -> ContainerTermination {
@@ -149,12 +148,9 @@ impl Cluster {
     pub(super) fn end_process(&mut self, uid: Uid, i: usize, code: i32) {
         let now = self.now;
         let Some(c) = self.container_mut(uid, i) else { return };
-        let serving = core::mem::take(&mut c.serving);
         c.last_exit = Some(termination(code, now));
         c.process = Process::Exited { code, at: now };
-        for id in serving.iter().copied() {
-            self.break_off(id, Outcome::Reset);
-        }
+        self.reset_connections(uid, i);
     }
 
     /// All processes of a Pod end, now.

@@ -113,6 +113,9 @@ pub struct ContainerRun {
     pub stopping: Option<Stopping>,
     /// Requests that it works on.
     pub serving: OrdSet<RequestId>,
+    /// Requests that wait for a worker, by the time at which they came. Left out of the bytes while there is none.
+    #[serde(skip_serializing_if = "OrdSet::is_empty")]
+    pub waiting: OrdSet<(Time, RequestId)>,
 }
 
 impl ContainerRun {
@@ -130,6 +133,7 @@ impl ContainerRun {
             last_exit: None,
             stopping: None,
             serving: OrdSet::new(),
+            waiting: OrdSet::new(),
         }
     }
 
@@ -172,6 +176,10 @@ pub struct Sandbox {
     pub containers: Vec<ContainerRun>,
     /// Whether a fault makes the readiness probes fail.
     pub readiness_failing: bool,
+    /// How many times as long as usual its work takes; 0: as usual.
+    pub slowed: u16,
+    /// Whether something has taken all its workers: each request is answered with 503.
+    pub full: bool,
     /// Whether its cable is pulled.
     pub cut: bool,
     /// When the grace period ends, once it is being deleted.

@@ -87,6 +87,8 @@ impl Cluster {
             admitted_at: self.now,
             containers: (0..count).map(|_| ContainerRun::new()).collect(),
             readiness_failing: false,
+            slowed: 0,
+            full: false,
             cut: false,
             killed_at: None,
             finished: false,

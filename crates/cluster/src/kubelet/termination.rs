@@ -1,7 +1,7 @@
 //! How the kubelet stops containers: preStop, SIGTERM, SIGKILL (`killContainer` in
 //! `pkg/kubelet/kuberuntime/kuberuntime_container.go`), and the order of sidecars (KEP-753).
 
-use super::{MINIMUM_GRACE, Process, Sandbox, Stopping, command};
+use super::{ContainerRun, MINIMUM_GRACE, Process, Sandbox, Stopping, command};
 use crate::cluster::Cluster;
 use crate::event::Step;
 use crate::scenario::Sigterm;
@@ -116,6 +116,7 @@ impl Cluster {
                 if let Some(c) = self.container_mut(uid, i) {
                     c.process = Process::Draining;
                 }
+                self.close_idle(uid, i);
                 self.look_at_probes(uid);
                 self.drained(uid);
             }
@@ -125,8 +126,8 @@ impl Cluster {
     /// A draining process ends when it has nothing left to do.
     pub(crate) fn drained(&mut self, uid: Uid) {
         let Some(s) = self.sandboxes.get(&uid) else { return };
-        let done = |i: &usize| s.containers[*i].process == Process::Draining && s.containers[*i].serving.is_empty();
-        let all: Vec<usize> = (0..s.containers.len()).filter(done).collect();
+        let done = |c: &ContainerRun| c.process == Process::Draining && c.serving.is_empty() && c.waiting.is_empty();
+        let all: Vec<usize> = (0..s.containers.len()).filter(|i| done(&s.containers[*i])).collect();
         for i in all {
             self.end_process(uid, i, 0);
             self.container_stopped(uid, i);

@@ -6,7 +6,6 @@ use crate::{Step, World};
 use kube_api::timestamp::rfc3339_micro;
 use kube_api::{Object, Pod, Uid};
 use lab_base::{Span, Time};
-use lab_protocol::Outcome;
 use std::sync::Arc;
 
 /// Its flags.
@@ -114,14 +113,11 @@ fn lines(world: &World<'_>, pod: &Pod, from: Time, to: Time, previous: bool) -> 
         .requests_in(from, to)
         .filter(|r| r.pod == Some(uid))
         .filter(|r| (r.sent < started) == previous)
-        .filter_map(|r| {
-            let status = match r.outcome {
-                Outcome::Answered => 200,
-                Outcome::ServerError => 500,
-                _ => return None,
-            };
+        .filter(|r| r.status != 0)
+        .map(|r| {
+            let status = r.status;
             let ip = clients.iter().find(|(id, _)| *id == r.client).map_or("-", |(_, ip)| ip.as_str());
-            Some((r.ended, format!("{ip} - - [{}] \"GET / HTTP/1.1\" {status}", rfc3339_micro(r.ended))))
+            (r.ended, format!("{ip} - - [{}] \"GET / HTTP/1.1\" {status}", rfc3339_micro(r.ended)))
         })
         .collect()
 }
