@@ -1,4 +1,4 @@
-//! `kubectl apply` and `kubectl delete`: text -> API server -> store.
+//! `kubectl apply`: text -> API server -> store.
 
 use crate::cluster::Cluster;
 use crate::facts::Deed;
@@ -6,9 +6,7 @@ use crate::store::Stored;
 use kube_api::manifest::{self, Content};
 use kube_api::{
     Deployment, Kind, Namespace, NamespacedName, Node, Object, Pod, Remark, Service, ServiceType, StringMap, Taint,
-    with_kind,
 };
-use lab_base::{Span, Time};
 use lab_protocol::{Diagnostic, MarkKind, Phrase};
 use std::sync::Arc;
 
@@ -96,6 +94,15 @@ impl Cluster {
                 key.namespace
             ));
         }
+        let home = self.store.get::<Namespace>(&NamespacedName::new("", key.namespace.clone()));
+        if home.is_some_and(|n| n.metadata.is_deleting()) && self.find(kind, &key).is_none() {
+            return Err(format!(
+                "Error from server (Forbidden): error when creating \"STDIN\": {} \"{}\" is forbidden: unable to create new content in namespace {} because it is being terminated",
+                crate::requests::dotted(kind, kind.plural()),
+                key.name,
+                key.namespace
+            ));
+        }
         let given = object.clone();
         kube_api::defaults::apply(&mut object);
         let verb = match object {
@@ -147,6 +154,10 @@ impl Cluster {
             let (meta, from) = (old.meta_mut(), new.meta());
             three_way(&mut meta.labels, &before.labels, &from.labels);
             three_way(&mut meta.annotations, &before.annotations, &from.annotations);
+            meta.finalizers.retain(|f| !before.finalizers.contains(f) || from.finalizers.contains(f));
+            let new_ones = from.finalizers.iter().filter(|f| !meta.finalizers.contains(f)).cloned();
+            let new_ones: Vec<String> = new_ones.collect();
+            meta.finalizers.extend(new_ones);
             old.take(&new);
         });
         if changed { "configured" } else { "unchanged" }
@@ -214,53 +225,6 @@ impl Cluster {
             new.spec.node_name.clone_from(&old.spec.node_name);
         }
         self.put_over(key, &new)
-    }
-
-    /// `kubectl delete`. Answers `service "web" deleted`.
-    ///
-    /// # Errors
-    /// kubectl's complaint.
-    pub fn delete(&mut self, kind: &str, namespace: &str, name: &str) -> Result<String, String> {
-        let Some(kind) = Kind::named(kind) else {
-            return Err(format!("error: the server doesn't have a resource type \"{kind}\""));
-        };
-        let key = NamespacedName::new(if kind.namespaced() { namespace } else { "" }, name);
-        let gone = match kind {
-            Kind::Pod => self.delete_pod(&key, None),
-            Kind::Namespace | Kind::Node => {
-                return Err(format!("error: deleting {} is not simulated", kind.plural()));
-            }
-            _ => with_kind!(kind, T => self.store.remove::<T>(&key).is_some()),
-        };
-        if !gone {
-            return Err(format!("Error from server (NotFound): {} \"{name}\" not found", kind.plural()));
-        }
-        self.last_applied.remove(&(kind, key));
-        let object = format!("{}/{name}", resource(kind));
-        self.mark(
-            MarkKind::Apply,
-            format!("{}/{name}", kind.name()),
-            Phrase::new("mark-deleted").with("object", object),
-        );
-        self.facts.deed(self.now, Deed::Deleted { kind: kind.name().into(), name: name.into() });
-        self.tell_watchers();
-        Ok(format!("{} \"{name}\" deleted", resource(kind)))
-    }
-
-    /// Deletes a Pod: at once with grace 0 or without a node, else its kubelet has until the grace period ends.
-    pub(crate) fn delete_pod(&mut self, key: &NamespacedName, grace: Option<i64>) -> bool {
-        let Some(pod) = self.store.get::<Pod>(key).cloned() else { return false };
-        let grace = grace.or(pod.spec.termination_grace_period_seconds).unwrap_or(30).max(0);
-        if grace == 0 || pod.spec.node_name.is_empty() {
-            return self.store.remove::<Pod>(key).is_some();
-        }
-        let deadline: Time = self.now + Span::from_secs(grace as u64);
-        self.store.update::<Pod>(key, |p| {
-            if p.metadata.deletion_timestamp.is_none_or(|at| at > deadline) {
-                p.metadata.deletion_timestamp = Some(deadline);
-                p.metadata.deletion_grace_period_seconds = Some(grace);
-            }
-        })
     }
 }
 

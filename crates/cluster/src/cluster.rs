@@ -65,6 +65,8 @@ pub struct Cluster {
     pub(crate) motions: Vec<Motion>,
 }
 
+/// Namespaces that the API server makes by itself.
+pub(crate) const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 /// The Service CIDR.
 pub const SERVICE_CIDR: ([u8; 4], u8) = ([10, 96, 0, 0], 16);
 
@@ -119,7 +121,7 @@ impl Cluster {
     }
 
     fn create_base_objects(&mut self, scenario: &Scenario) {
-        for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
+        for name in SYSTEM_NAMESPACES {
             let metadata = ObjectMeta { name: name.into(), ..Default::default() };
             self.store.create(self.now, Namespace { metadata });
         }
@@ -169,6 +171,25 @@ impl Cluster {
     }
 
     fn create_node(&mut self, name: &str, zone: &str, index: u8, proxy: &ProxySpec) {
+        if let Some(node) = self.store.create(self.now, self.node_object(name, zone, index)) {
+            let machine = Machine::new(name, node.metadata.uid, index, zone, self.release, proxy);
+            self.machines.insert(machine.name.clone(), Arc::new(machine));
+        }
+    }
+
+    /// A kubelet that starts makes its Node, if there is none (`--register-node`).
+    pub(crate) fn register_node(&mut self, name: &str) {
+        let Some(machine) = self.machines.get(name).cloned() else { return };
+        let node = self.node_object(name, &machine.zone, machine.index);
+        if let Some(node) = self.store.create(self.now, node)
+            && let Some(machine) = self.machine_mut(name)
+        {
+            machine.uid = node.metadata.uid;
+        }
+    }
+
+    /// What a kubelet says of its machine when it registers it.
+    fn node_object(&self, name: &str, zone: &str, index: u8) -> Node {
         let mut labels = StringMap::new();
         labels.insert(LABEL_HOSTNAME.into(), name.into());
         labels.insert("kubernetes.io/os".into(), "linux".into());
@@ -178,7 +199,7 @@ impl Cluster {
         let cidr = format!("10.244.{index}.0/24");
         let capacity: StringMap =
             [("cpu", "4"), ("memory", "8Gi"), ("pods", "110")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-        let node = Node {
+        Node {
             metadata: ObjectMeta { name: name.into(), labels, ..Default::default() },
             spec: NodeSpec { pod_cidr: cidr.clone(), pod_cidrs: vec![cidr], ..Default::default() },
             status: NodeStatus {
@@ -196,10 +217,6 @@ impl Cluster {
                 capacity: capacity.clone(),
                 allocatable: capacity,
             },
-        };
-        if let Some(node) = self.store.create(self.now, node) {
-            let machine = Machine::new(name, node.metadata.uid, index, zone, self.release, proxy);
-            self.machines.insert(machine.name.clone(), Arc::new(machine));
         }
     }
 
@@ -299,6 +316,9 @@ impl Cluster {
         for change in self.store.take_changes() {
             if let (Some(Object::Pod(pod)), None) = (&change.old, &change.new) {
                 self.facts.pod_gone(self.now, pod.clone());
+            }
+            if change.new.is_none() {
+                self.last_applied.remove(&(change.kind, change.key.clone()));
             }
             self.queue_for_controllers(&change);
             self.tell_kubelet(&change);
@@ -439,6 +459,8 @@ impl Cluster {
             Controller::EndpointSlice => self.sync_service(key),
             Controller::GarbageCollector => self.collect_garbage(),
             Controller::Disruption => self.sync_budget(key),
+            Controller::Namespace => self.sync_namespace(key),
+            Controller::PodGarbageCollector => self.collect_pods_of(key),
         }
     }
 
@@ -454,5 +476,7 @@ fn controller_name(controller: Controller) -> &'static str {
         Controller::EndpointSlice => "endpointslice",
         Controller::GarbageCollector => "garbagecollector",
         Controller::Disruption => "disruption",
+        Controller::Namespace => "namespace",
+        Controller::PodGarbageCollector => "podgc",
     }
 }

@@ -26,6 +26,10 @@ pub enum Controller {
     GarbageCollector,
     /// `pkg/controller/disruption`; keys are PodDisruptionBudgets.
     Disruption,
+    /// `pkg/controller/namespace`; keys are Namespaces.
+    Namespace,
+    /// `pkg/controller/podgc`; keys are Nodes that are gone.
+    PodGarbageCollector,
 }
 
 /// Something that will happen.

@@ -9,6 +9,7 @@ mod allocate;
 mod apply;
 mod cluster;
 pub mod controllers;
+mod deletion;
 pub mod dns;
 mod environment;
 mod event;

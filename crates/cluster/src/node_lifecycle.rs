@@ -242,6 +242,7 @@ impl Cluster {
             self.recreate(uid);
         }
         if !cut {
+            self.register_node(node);
             self.heard_again(node);
         }
     }

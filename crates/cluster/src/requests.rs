@@ -1,4 +1,4 @@
-//! Requests to the API server besides apply and delete: create, patch, deletion with a grace period.
+//! Requests to the API server besides apply and delete: create and patch.
 
 use crate::apply::{Applied, diagnostic};
 use crate::cluster::Cluster;
@@ -6,7 +6,7 @@ use crate::facts::Deed;
 use crate::store::Stored;
 use kube_api::manifest::{self, Content};
 use kube_api::wire::{merge, wire};
-use kube_api::{Diagnostic, Kind, NamespacedName, Node, Object, ObjectMeta, Pod, Service, Taint, with_kind, yaml};
+use kube_api::{Diagnostic, Kind, NamespacedName, Node, Object, ObjectMeta, Service, Taint, with_kind, yaml};
 use lab_protocol::{MarkKind, Phrase};
 
 impl Cluster {
@@ -103,9 +103,24 @@ impl Cluster {
         let with = |mut meta: ObjectMeta, from: &ObjectMeta| {
             meta.labels.clone_from(&from.labels);
             meta.annotations.clone_from(&from.annotations);
+            meta.finalizers.clone_from(&from.finalizers);
             meta
         };
         let meta = with(old.metadata().clone(), new.metadata());
+        if meta.is_deleting() {
+            // ValidateObjectMetaAccessorUpdate
+            let held = &old.metadata().finalizers;
+            let more: Vec<String> =
+                meta.finalizers.iter().filter(|f| !held.contains(f)).map(|f| format!("{f:?}")).collect();
+            if !more.is_empty() {
+                return Err(format!(
+                    "The {} \"{}\" is invalid: metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                    kind.name(),
+                    key.name,
+                    more.join(", ")
+                ));
+            }
+        }
         let errors = kube_api::validation::update(&with_meta(&new, &meta), old, self.release);
         if !errors.is_empty() {
             return Err(kube_api::validation::envelope(kind, &key.name, &errors));
@@ -160,24 +175,6 @@ impl Cluster {
             old.take(new);
         })
     }
-
-    /// Deletes a Pod with a grace period of its own; 0: at once, without waiting for its kubelet.
-    pub fn delete_pod_within(&mut self, namespace: &str, name: &str, grace: u32) -> Applied {
-        let key = NamespacedName::new(namespace, name);
-        let mut applied = Applied::default();
-        if self.store.get::<Pod>(&key).is_none() {
-            applied.results.push(format!("Error from server (NotFound): pods \"{name}\" not found"));
-            return applied;
-        }
-        applied.changed = self.delete_pod(&key, Some(grace.into()));
-        if applied.changed {
-            let phrase = Phrase::new("mark-deleted").with("object", format!("pod/{name}"));
-            self.mark(MarkKind::Apply, format!("Pod/{name}"), phrase);
-            self.facts.deed(self.now, Deed::Deleted { kind: "Pod".into(), name: name.into() });
-        }
-        self.tell_watchers();
-        applied
-    }
 }
 
 fn with_meta(object: &Object, meta: &ObjectMeta) -> Object {
@@ -201,7 +198,7 @@ fn answered(kind: Kind, name: &str, answers: &[Diagnostic], first: &Diagnostic) 
 }
 
 /// `deployments.apps`
-fn dotted(kind: Kind, name: &str) -> String {
+pub(crate) fn dotted(kind: Kind, name: &str) -> String {
     match kind.api_version().split_once('/') {
         Some((group, _)) => format!("{name}.{group}"),
         None => name.into(),

@@ -150,10 +150,11 @@ impl Store {
         Uid(self.last_uid)
     }
 
-    /// Stores a new object, with uid, version and time of creation. None: the name is taken.
+    /// Stores a new object, with uid, version and time of creation. None: the name is taken, or its
+    /// Namespace is being deleted.
     pub fn create<T: Stored>(&mut self, now: Time, mut object: T) -> Option<Arc<T>> {
         let key = object.meta().key();
-        if T::table(self).contains_key(&key) {
+        if T::table(self).contains_key(&key) || self.is_closing(&key.namespace) {
             return None;
         }
         let uid = self.new_uid();
@@ -171,6 +172,11 @@ impl Store {
         Some(object)
     }
 
+    fn is_closing(&self, namespace: &str) -> bool {
+        let home = self.namespaces.get(&NamespacedName::new("", namespace));
+        home.is_some_and(|n| n.metadata.is_deleting())
+    }
+
     /// Changes an object; nothing is written if nothing differs. Returns whether something was.
     pub fn update<T: Stored>(&mut self, key: &NamespacedName, change: impl FnOnce(&mut T)) -> bool {
         let Some(old) = T::table(self).get(key).cloned() else { return false };
@@ -178,6 +184,12 @@ impl Store {
         change(&mut new);
         if new == *old {
             return false;
+        }
+        let held = |o: &T| !o.meta().finalizers.is_empty();
+        if held(&old) && !held(&new) && new.meta().deletion_grace_period_seconds == Some(0) {
+            // The last finalizer is gone, and nothing else was waited for.
+            self.remove::<T>(key);
+            return true;
         }
         self.revision += 1;
         let revision = self.revision;
@@ -190,6 +202,19 @@ impl Store {
         T::table_mut(self).insert(key.clone(), new.clone());
         self.changes.push(Change { kind: T::KIND, key: key.clone(), old: Some(T::wrap(old)), new: Some(T::wrap(new)) });
         true
+    }
+
+    /// Deletes an object: takes it out, or, while finalizers hold it, marks it as going. Returns whether anything changed.
+    pub fn delete<T: Stored>(&mut self, now: Time, key: &NamespacedName) -> bool {
+        let Some(old) = T::table(self).get(key) else { return false };
+        if old.meta().finalizers.is_empty() {
+            return self.remove::<T>(key).is_some();
+        }
+        self.update::<T>(key, |o| {
+            let meta = o.meta_mut();
+            meta.deletion_timestamp.get_or_insert(now);
+            meta.deletion_grace_period_seconds = Some(0);
+        })
     }
 
     /// Takes an object out at once. Returns it.

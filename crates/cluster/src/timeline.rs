@@ -4,7 +4,7 @@ use crate::apply::Applied;
 use crate::cluster::Cluster;
 use crate::scenario::Scenario;
 use lab_base::{Span, Time};
-use lab_protocol::{Command, Recorded};
+use lab_protocol::{Command, Propagation, Recorded};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -205,10 +205,12 @@ impl<O: Observer> Timeline<O> {
     fn execute(&mut self, command: &Command) -> Applied {
         match command {
             Command::Apply { yaml } => self.cluster.apply_yaml(yaml),
-            Command::Delete { kind, namespace, name } => match self.cluster.delete(kind, namespace, name) {
-                Ok(line) => Applied { results: vec![line], changed: true, ..Applied::default() },
-                Err(line) => Applied { results: vec![line], ..Applied::default() },
-            },
+            Command::Delete { kind, namespace, name } => {
+                told(self.cluster.delete_cascading(kind, namespace, name, Propagation::Background))
+            }
+            Command::DeleteCascading { kind, namespace, name, propagation } => {
+                told(self.cluster.delete_cascading(kind, namespace, name, *propagation))
+            }
             Command::Fault(fault) => Applied { changed: self.cluster.inject(fault), ..Applied::default() },
             Command::SetProxyMode { node, mode } => {
                 Applied { changed: self.cluster.set_proxy_mode(node, *mode), ..Applied::default() }
@@ -243,6 +245,14 @@ impl<O: Observer> Timeline<O> {
     /// How many snapshots are kept.
     pub fn snapshot_count(&self) -> usize {
         self.snapshots.len()
+    }
+}
+
+/// The answer to a deletion.
+fn told(answer: Result<(String, bool), String>) -> Applied {
+    match answer {
+        Ok((line, changed)) => Applied { results: vec![line], changed, ..Applied::default() },
+        Err(line) => Applied { results: vec![line], ..Applied::default() },
     }
 }
 

@@ -91,8 +91,9 @@ pub fn wire(object: &Object) -> Tree {
         }
     }
     if matches!(kind, Kind::Namespace) {
+        let phase = if object.metadata().is_deleting() { "Terminating" } else { "Active" };
         set(&mut tree, "spec", map(vec![("finalizers", Value::Seq(vec![of(Value::text("kubernetes"))]))]));
-        set(&mut tree, "status", map(vec![("phase", Value::text("Active"))]));
+        set(&mut tree, "status", map(vec![("phase", Value::text(phase))]));
     }
     // Without a controller nobody counts; these are the numbers that have no `omitempty`.
     let counts: &[&str] = match kind {

@@ -77,6 +77,29 @@ pub enum Command {
         /// Seconds until SIGKILL; None: what the Pod asks for.
         grace_seconds: Option<u32>,
     },
+    /// `kubectl delete KIND NAME --cascade=orphan|foreground`.
+    DeleteCascading {
+        /// `Deployment`, `ReplicaSet`, ...
+        kind: String,
+        /// Its namespace; empty for Nodes and Namespaces.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// What becomes of what belongs to it.
+        propagation: Propagation,
+    },
+}
+
+/// What becomes of the objects that belong to one that is deleted (`propagationPolicy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Propagation {
+    /// They go after it.
+    #[default]
+    Background,
+    /// They stay, and belong to nobody.
+    Orphan,
+    /// They go before it.
+    Foreground,
 }
 
 /// The kind of rules that a kube-proxy writes (`mode` in its configuration).

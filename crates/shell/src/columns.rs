@@ -6,8 +6,8 @@ use crate::select::{format_labels, format_selector};
 use crate::table::first_three;
 use cluster::Cluster;
 use kube_api::{
-    ConditionStatus, Container, ContainerState, Deployment, EndpointSlice, IntOrString, Node, Object, Pod, PodPhase,
-    ReplicaSet, Service, ServiceType,
+    ConditionStatus, Container, ContainerState, Deployment, EndpointSlice, IntOrString, Node, Object, ObjectMeta, Pod,
+    PodPhase, ReplicaSet, Service, ServiceType,
 };
 use lab_base::Time;
 use std::net::{IpAddr, SocketAddr};
@@ -109,8 +109,13 @@ pub fn cells(item: &Item, cluster: &Cluster, wide: bool) -> Vec<String> {
             cells
         }
         Body::Lease(lease) => vec![name, lease.holder.clone(), age],
-        Body::Stored(Object::Namespace(_)) => vec![name, "Active".into(), age],
+        Body::Stored(Object::Namespace(_)) => vec![name, namespace_phase(&item.meta).into(), age],
     }
+}
+
+/// `status.phase` of a Namespace.
+pub fn namespace_phase(meta: &ObjectMeta) -> &'static str {
+    if meta.is_deleting() { "Terminating" } else { "Active" }
 }
 
 /// STATUS of a Pod, its ready containers, and its restarts with the time of the last.

@@ -4,6 +4,7 @@ pub mod deployment;
 pub mod disruption;
 pub mod endpointslice;
 mod garbage;
+mod namespace;
 pub mod ranking;
 mod replicaset;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 /// Puts the keys that a change concerns into the queues of those who watch.
 pub(crate) fn route(cluster: &mut Cluster, change: &Change) {
+    let going = |o: &Option<Object>| o.as_ref().is_some_and(|o| o.metadata().is_deleting());
     match change.kind {
         Kind::Deployment => cluster.enqueue(Controller::Deployment, change.key.clone()),
         Kind::ReplicaSet => {
@@ -35,6 +37,9 @@ pub(crate) fn route(cluster: &mut Cluster, change: &Change) {
             }
         }
         Kind::Node => {
+            if change.new.is_none() {
+                cluster.plan_pod_collection(&change.key);
+            }
             let node = |o: &Option<Object>| match o {
                 Some(Object::Node(n)) => endpointslice::share(n).map(|s| s.map(|(zone, cpu)| (zone.to_owned(), cpu))),
                 _ => None,
@@ -46,10 +51,18 @@ pub(crate) fn route(cluster: &mut Cluster, change: &Change) {
             }
         }
         Kind::PodDisruptionBudget => cluster.enqueue(Controller::Disruption, change.key.clone()),
+        Kind::Namespace => {
+            if change.new.is_none() {
+                cluster.enqueue_after(Controller::Namespace, change.key.clone(), namespace::SYSTEM_NAMESPACE_PERIOD);
+            } else if going(&change.new) {
+                cluster.enqueue(Controller::Namespace, change.key.clone());
+            }
+        }
         // Nobody acts on these.
-        Kind::Namespace | Kind::ConfigMap | Kind::StatefulSet | Kind::DaemonSet => {}
+        Kind::ConfigMap | Kind::StatefulSet | Kind::DaemonSet => {}
     }
-    if change.new.is_none() {
+    let waits = change.new.as_ref().is_some_and(|o| !o.metadata().finalizers.is_empty());
+    if change.new.is_none() || waits && going(&change.new) && !going(&change.old) {
         cluster.enqueue(Controller::GarbageCollector, NamespacedName::default());
     }
 }

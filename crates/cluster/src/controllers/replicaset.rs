@@ -26,6 +26,10 @@ pub const MAX_PODS: usize = 1_000;
 impl Cluster {
     pub(crate) fn sync_replica_set(&mut self, key: &NamespacedName) {
         let Some(set) = self.store.get::<ReplicaSet>(key).cloned() else { return };
+        if set.metadata.is_deleting() {
+            // Its Pods are the garbage collector's now.
+            return self.write_replica_set_status(key);
+        }
         self.claim_pods(&set);
         let pods: Vec<Arc<Pod>> = self.store.pods_of(set.metadata.uid).filter(|p| is_active(p)).cloned().collect();
         let wanted = set.spec.replicas.unwrap_or(1).max(0) as usize;

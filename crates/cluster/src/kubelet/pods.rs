@@ -57,7 +57,7 @@ impl Cluster {
         match (self.sandboxes.contains_key(&uid), pod.metadata.is_deleting()) {
             (false, false) if !pod.is_finished() => self.admit(node, pod),
             (false, true) => {
-                self.store.remove::<Pod>(key);
+                self.store.delete::<Pod>(self.now, key);
             }
             (true, true) => {
                 let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0).max(0);
@@ -118,7 +118,7 @@ impl Cluster {
                 self.tear_down(uid);
                 let here = self.store.get::<Pod>(&sandbox.key).is_some_and(|p| p.metadata.uid == uid);
                 if here && self.machines.get(&sandbox.node).is_some_and(|m| m.is_reachable()) {
-                    self.store.remove::<Pod>(&sandbox.key);
+                    self.store.delete::<Pod>(self.now, &sandbox.key);
                 }
             }
         }

@@ -147,7 +147,7 @@ pub(crate) fn describe(item: &Item, cluster: &Cluster, events: bool) -> String {
             page.head(&o.metadata);
             page.labels("Labels", &o.metadata.labels, "");
             page.annotations(&o.metadata.annotations);
-            page.field(0, "Status", "Active");
+            page.field(0, "Status", crate::columns::namespace_phase(&o.metadata));
             page.line(0, "\nNo resource quota.\n\nNo LimitRange resource.");
         }
         Body::Stored(Object::ConfigMap(o)) => config::config_map(&mut page, o),

@@ -5,7 +5,7 @@ use crate::flags::Args;
 use crate::resource::{self, Item, Named};
 use crate::{Step, World};
 use kube_api::{Kind, Uid};
-use lab_protocol::Command;
+use lab_protocol::{Command, Propagation};
 
 /// Its flags.
 pub const FLAGS: &str = "f,filename:l l,selector:s A,all-namespaces:b all:b grace-period:i force:b now:b wait:b \
@@ -16,9 +16,16 @@ pub fn run(world: &mut World<'_>, args: &Args) -> Step {
     if args.on("interactive") {
         return world.fail("error: kubectl delete -i is not simulated here");
     }
-    if !matches!(args.get("cascade"), None | Some("background" | "true")) {
-        return world.fail("error: only --cascade=background is simulated here");
-    }
+    let propagation = match args.get("cascade") {
+        None | Some("background" | "true") => Propagation::Background,
+        Some("orphan" | "false") => Propagation::Orphan,
+        Some("foreground") => Propagation::Foreground,
+        Some(other) => {
+            return world.fail(&format!(
+                "error: invalid cascade value ({other}). Must be \"background\", \"foreground\", or \"orphan\""
+            ));
+        }
+    };
     let (items, missing) = match targets(world, args) {
         Ok(found) => found,
         Err(complaint) => return world.fail(&complaint),
@@ -56,7 +63,10 @@ pub fn run(world: &mut World<'_>, args: &Args) -> Step {
             let (namespace, name) = (item.meta.namespace.clone(), item.meta.name.clone());
             let applied = match grace.and_then(|g| u32::try_from(g).ok()).filter(|_| kind == "Pod") {
                 Some(grace_seconds) => world.api.execute(Command::DeletePod { namespace, name, grace_seconds }),
-                None => world.api.execute(Command::Delete { kind: kind.into(), namespace, name }),
+                None if propagation == Propagation::Background => {
+                    world.api.execute(Command::Delete { kind: kind.into(), namespace, name })
+                }
+                None => world.api.execute(Command::DeleteCascading { kind: kind.into(), namespace, name, propagation }),
             };
             let refused = applied.results.first().filter(|r| r.starts_with("Error") || r.starts_with("error"));
             if let Some(complaint) = refused {

@@ -221,13 +221,16 @@ pub fn make(world: &mut World<'_>, args: &Args, object: Tree, done: &str) -> Ste
         }
         let applied = world.api.execute(Command::Create { yaml: yaml::document(&sent) });
         if !applied.changed {
-            let text = applied.results.first().cloned().unwrap_or_default();
+            let refused = applied.diagnostics.iter().find(|d| d.error).map(|d| &d.message);
+            let text = applied.results.first().or(refused).cloned().unwrap_or_default();
+            let text = text.replace("error when creating \"STDIN\": ", "");
             let verb = if done == "created" && kind != "Pod" {
                 format!("failed to create {}: ", word(&kind))
             } else {
                 String::new()
             };
-            let text = match text.strip_prefix("Error from server (AlreadyExists): ") {
+            let told = text.strip_prefix("Error from server (").and_then(|rest| rest.split_once("): "));
+            let text = match told.map(|(_, rest)| rest) {
                 Some(rest) if !verb.is_empty() => format!("error: {verb}{rest}"),
                 _ => text,
             };

@@ -55,6 +55,9 @@ impl Cluster {
         let Some(deployment) = self.store.get::<Deployment>(key).cloned() else { return };
         self.tell_pause(&deployment);
         let Some(deployment) = self.store.get::<Deployment>(key).cloned() else { return };
+        if deployment.metadata.is_deleting() {
+            return self.write_rollout_status(&deployment); // `syncStatusOnly`
+        }
         let bounds = Replicas::of(&deployment.spec);
         let sets = self.sets_of(&deployment);
         let sizes: Vec<Scalable> = sets.all().map(|s| scalable(s)).collect();
@@ -234,7 +237,7 @@ impl Cluster {
         }
         let old: Vec<&ReplicaSet> = sets.old.iter().map(|s| &**s).collect();
         for set in superfluous(&old, spec.revision_history_limit) {
-            self.store.remove::<ReplicaSet>(&set.metadata.key());
+            self.store.delete::<ReplicaSet>(self.now, &set.metadata.key());
         }
     }
 

@@ -95,7 +95,7 @@ impl Cluster {
             }
         }
         for slice in plan.delete {
-            self.store.remove::<EndpointSlice>(&slice.metadata.key());
+            self.store.delete::<EndpointSlice>(self.now, &slice.metadata.key());
         }
         for event in plan.events {
             self.hints_event(&service.metadata, event.normal, event.reason, event.message);
