@@ -195,8 +195,8 @@ impl Cluster {
             }
         }
         self.allocate(&mut new)?;
-        // The API server clears `status` on create; a cloud's controller is what writes it.
-        new.status = Default::default();
+        // The API server clears `status` on create and keeps it on update; a cloud's controller is what writes it.
+        new.status = self.store.get::<Service>(key).map(|old| old.status.clone()).unwrap_or_default();
         Ok(self.put(key, new))
     }
 

@@ -1,5 +1,6 @@
 //! The simulated cluster: its whole state, and the loop that lets events happen.
 
+use crate::cloud::Cloud;
 use crate::dns::DnsServer;
 use crate::event::{Controller, Event, EventQueue, NodeName};
 use crate::facts::Facts;
@@ -52,6 +53,8 @@ pub struct Cluster {
     pub(crate) connections: OrdMap<ConnectionId, Arc<Connection>>,
     #[serde(skip_serializing_if = "OrdMap::is_empty")]
     pub(crate) wires: Wires,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cloud: Option<Cloud>,
     pub(crate) workloads: Arc<Vec<(String, WorkloadSpec)>>,
     pub(crate) facts: Facts,
     /// Clients that came for one request. Left out of the bytes while there is none.
@@ -95,6 +98,7 @@ impl Cluster {
             last_request: 0,
             connections: OrdMap::new(),
             wires: OrdMap::new(),
+            cloud: scenario.cluster.cloud.then(|| Cloud::new(&scenario.cluster.load_balancer)),
             workloads: Arc::new(scenario.workloads.clone()),
             facts: Facts::default(),
             visitors: Vec::new(),
@@ -110,6 +114,7 @@ impl Cluster {
         }
         cluster.settle();
         cluster.bringing_up = false;
+        cluster.settle_targets();
         cluster.facts.forget_marks();
         for (name, spec) in &scenario.clients {
             cluster.add_client(name, spec);
@@ -296,6 +301,9 @@ impl Cluster {
             Event::Respond(id) => self.respond(id),
             Event::Finish(id, outcome) => self.finish(id, outcome),
             Event::GiveUp(id) => self.give_up(id),
+            Event::LoadBalancerReady(key) => self.load_balancer_ready(&key),
+            Event::TargetTurns(key, node) => self.target_turns(&key, &node),
+            Event::NodeSync => self.queue_load_balancers(),
             Event::Retry(id) => self.try_again(id),
             Event::ConnectionClosed(connection) => self.connection_closed(connection),
             Event::ConnectionIdle(connection) => self.connection_idle(connection),
@@ -324,6 +332,7 @@ impl Cluster {
             self.tell_kubelet(&change);
             self.tell_taint_eviction(&change);
             self.note_events(&change);
+            self.tell_service_controller(&change);
             self.tell_proxies(change);
         }
     }
@@ -457,6 +466,7 @@ impl Cluster {
             Controller::Deployment => self.sync_deployment(key),
             Controller::ReplicaSet => self.sync_replica_set(key),
             Controller::EndpointSlice => self.sync_service(key),
+            Controller::Service => self.sync_load_balancer(key),
             Controller::GarbageCollector => self.collect_garbage(),
             Controller::Disruption => self.sync_budget(key),
             Controller::Namespace => self.sync_namespace(key),
@@ -474,6 +484,7 @@ fn controller_name(controller: Controller) -> &'static str {
         Controller::Deployment => "deployment",
         Controller::ReplicaSet => "replicaset",
         Controller::EndpointSlice => "endpointslice",
+        Controller::Service => "service",
         Controller::GarbageCollector => "garbagecollector",
         Controller::Disruption => "disruption",
         Controller::Namespace => "namespace",

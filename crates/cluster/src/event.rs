@@ -22,6 +22,8 @@ pub enum Controller {
     ReplicaSet,
     /// `pkg/controller/endpointslice`; keys are Services.
     EndpointSlice,
+    /// `controllers/service` of kubernetes/cloud-provider; keys are Services.
+    Service,
     /// `pkg/controller/garbagecollector`; keys are owners that are gone, by kind and name.
     GarbageCollector,
     /// `pkg/controller/disruption`; keys are PodDisruptionBudgets.
@@ -79,6 +81,12 @@ pub enum Event {
     Booted(NodeName, u64),
     /// A fault of the scenario's timetable.
     Planned(Fault),
+    /// The cloud has made or changed a Service's load balancer.
+    LoadBalancerReady(NamespacedName),
+    /// Enough health checks of a load balancer have found a node otherwise than before.
+    TargetTurns(NamespacedName, NodeName),
+    /// The service controller looks at all nodes.
+    NodeSync,
     /// A client tries again after a failure.
     Retry(RequestId),
     /// A client learns that the server has closed a connection.

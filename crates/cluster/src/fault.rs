@@ -58,6 +58,8 @@ impl Cluster {
             Fault::JoinNode { node } => self.join_node(node),
             Fault::RemoveRule { node, namespace, service } => self.remove_rule(node, namespace, service),
             Fault::StopDns | Fault::StartDns => self.dns.switch(*fault == Fault::StartDns),
+            Fault::StopHealthChecks => self.switch_health_checks(true),
+            Fault::StartHealthChecks => self.switch_health_checks(false),
         };
         if done && let Some(node) = node_of(fault) {
             let phrase = Phrase::new(&format!("mark-fault-{}", kebab(fault_name(fault)))).with("node", node);
@@ -65,12 +67,18 @@ impl Cluster {
             let deed = Deed::Fault { fault: fault.clone(), pod: None, deployment: None, node: Some(node.into()) };
             self.facts.deed(self.now, deed);
         }
-        if done && matches!(fault, Fault::StopDns | Fault::StartDns) {
+        let component = match fault {
+            Fault::StopDns | Fault::StartDns => Some("CoreDNS"),
+            Fault::StopHealthChecks | Fault::StartHealthChecks => Some("Cloud"),
+            _ => None,
+        };
+        if let Some(component) = component.filter(|_| done) {
             let phrase = Phrase::new(&format!("mark-fault-{}", kebab(fault_name(fault))));
-            self.mark(MarkKind::Fault, "CoreDNS".into(), phrase);
+            self.mark(MarkKind::Fault, component.into(), phrase);
             let deed = Deed::Fault { fault: fault.clone(), pod: None, deployment: None, node: None };
             self.facts.deed(self.now, deed);
         }
+        self.look_at_targets();
         self.tell_watchers();
         done
     }
@@ -196,6 +204,8 @@ pub fn fault_name(fault: &Fault) -> &'static str {
         Fault::RemoveRule { .. } => "removeRule",
         Fault::StopDns => "stopDns",
         Fault::StartDns => "startDns",
+        Fault::StopHealthChecks => "stopHealthChecks",
+        Fault::StartHealthChecks => "startHealthChecks",
     }
 }
 

@@ -9,7 +9,7 @@ use crate::kubelet::probe::{self, ProbeKind};
 use crate::store::Change;
 use kube_api::{
     ConditionStatus, Container, ContainerState, Kind, NamespacedName, Node, Object, ObjectMeta, Pod, Probe, ReplicaSet,
-    Uid,
+    Service, Uid,
 };
 use lab_base::{Span, Time};
 use std::sync::Arc;
@@ -231,6 +231,19 @@ impl Cluster {
             host: "",
         };
         self.event(&draft, message);
+    }
+
+    /// The service controller (SPEC section 7).
+    pub(crate) fn service_event(
+        &mut self,
+        service: &Service,
+        type_: &'static str,
+        reason: &'static str,
+        message: &str,
+    ) {
+        let (component, kind, meta) = ("service-controller", Kind::Service, &service.metadata);
+        let draft = Draft { type_, reason, component, kind, meta, field: String::new(), host: "" };
+        self.event(&draft, message.into());
     }
 
     /// The ReplicaSet of a Pod.

@@ -7,6 +7,7 @@
 
 mod allocate;
 mod apply;
+mod cloud;
 mod cluster;
 pub mod controllers;
 mod deletion;
@@ -36,6 +37,7 @@ mod visitor;
 mod workload;
 
 pub use apply::{Applied, diagnostic};
+pub use cloud::{LoadBalancer, LoadBalancerTarget};
 pub use cluster::{Cluster, SERVICE_CIDR};
 pub use environment::service_environment;
 pub use event::NodeName;
@@ -48,8 +50,8 @@ pub use machine::Machine;
 pub use proxy::{ProxySpec, SYNC_PERIOD, min_sync_period};
 pub use report::{Report, report};
 pub use scenario::{
-    Arrival, ClientFrom, ClientSpec, ClusterSpec, Distribution, NodeEntry, Nodes, Rate, RateStep, RetrySpec, Scenario,
-    Sigterm, WorkloadSpec, parse_duration,
+    Arrival, ClientFrom, ClientSpec, ClusterSpec, Distribution, LoadBalancerSpec, NodeEntry, Nodes, Rate, RateStep,
+    RetrySpec, Scenario, Sigterm, WorkloadSpec, parse_duration,
 };
 pub use store::{Store, Stored, Table};
 pub use target::Target;

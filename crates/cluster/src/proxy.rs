@@ -143,6 +143,7 @@ impl Cluster {
         let behind = now.since(changed.unwrap_or(now));
         let phrase = Phrase::new("mark-proxy-synced").with("node", node).with("seconds", seconds(behind));
         self.mark(MarkKind::Sync, format!("Node/{node}"), phrase);
+        self.look_at_targets();
     }
 
     /// The kube-proxy of a node gets another mode. False: there is no such node, it is off, or it has that mode.
@@ -156,6 +157,7 @@ impl Cluster {
         self.events.plan(now + start, Event::ProxyStarted(name));
         let phrase = Phrase::new("mark-proxy-mode").with("node", node).with("mode", mode.name());
         self.mark(MarkKind::Sync, format!("Node/{node}"), phrase);
+        self.look_at_targets();
         true
     }
 

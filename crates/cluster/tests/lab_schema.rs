@@ -9,6 +9,7 @@ fn the_editor_knows_the_fields_of_our_own_kinds() {
         ("lab.ClusterSpec", "Cluster", "{zz: 1}"),
         ("lab.Node", "Cluster", "{nodes: [{name: a, zz: 1}]}"),
         ("lab.Proxy", "Cluster", "{kubeProxy: {zz: 1}}"),
+        ("lab.LoadBalancer", "Cluster", "{loadBalancer: {zz: 1}}"),
         ("lab.Dns", "Cluster", "{dns: {zz: 1}}"),
         ("lab.ClientSpec", "Client", "{zz: 1}"),
         ("lab.RateStep", "Client", "{rate: [{at: 0s, rate: 1, zz: 1}]}"),

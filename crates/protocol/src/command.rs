@@ -235,4 +235,8 @@ pub enum Fault {
     StopDns,
     /// It runs again.
     StartDns,
+    /// The cloud's health checks stop: load balancers keep what they know of their nodes.
+    StopHealthChecks,
+    /// They go on.
+    StartHealthChecks,
 }

@@ -1,7 +1,9 @@
 //! `kind: Cluster`.
 
+use super::duration::duration;
 use crate::dns::DnsConfig;
 use crate::proxy::ProxySpec;
+use lab_base::Span;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// `kind: Cluster`, `spec`.
@@ -18,6 +20,10 @@ pub struct ClusterSpec {
     pub kube_proxy: ProxySpec,
     /// CoreDNS.
     pub dns: DnsConfig,
+    /// Whether it runs in a cloud, which gives load balancers.
+    pub cloud: bool,
+    /// How those are.
+    pub load_balancer: LoadBalancerSpec,
 }
 
 impl Default for ClusterSpec {
@@ -28,7 +34,57 @@ impl Default for ClusterSpec {
             nodes: Nodes::Count(3),
             kube_proxy: ProxySpec::default(),
             dns: DnsConfig::default(),
+            cloud: false,
+            load_balancer: LoadBalancerSpec::default(),
         }
+    }
+}
+
+/// How a cloud's load balancers are. The health check's numbers are those of Google Cloud's provider
+/// (`gceHcCheckIntervalSeconds` and its kin in cloud-provider-gcp, `gce_healthchecks.go`).
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct LoadBalancerSpec {
+    /// `VIP`: packets keep the balancer's address, and nodes answer for it. `Proxy`: it opens connections of its own.
+    pub ip_mode: String,
+    /// How long the cloud needs to make one.
+    #[serde(deserialize_with = "duration")]
+    pub address_after: Span,
+    /// Time between two health checks of a node.
+    #[serde(deserialize_with = "duration")]
+    pub interval: Span,
+    /// How long a health check waits.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Span,
+    /// So many checks in a row must succeed.
+    pub healthy_threshold: u8,
+    /// So many checks in a row must fail.
+    pub unhealthy_threshold: u8,
+}
+
+impl Default for LoadBalancerSpec {
+    fn default() -> Self {
+        LoadBalancerSpec {
+            ip_mode: "VIP".into(),
+            address_after: Span::from_secs(30),
+            interval: Span::from_secs(8),
+            timeout: Span::from_secs(1),
+            healthy_threshold: 1,
+            unhealthy_threshold: 3,
+        }
+    }
+}
+
+impl LoadBalancerSpec {
+    /// The first thing in it that can't be: where, and what is expected.
+    pub(super) fn mistake(&self) -> Option<(&'static str, &'static str)> {
+        if !["VIP", "Proxy"].contains(&self.ip_mode.as_str()) {
+            return Some(("spec.loadBalancer.ipMode", "VIP or Proxy"));
+        }
+        if self.interval < Span::from_millis(100) {
+            return Some(("spec.loadBalancer.interval", "100ms or more"));
+        }
+        None
     }
 }
 

@@ -63,6 +63,8 @@ impl FaultSpec {
             "joinNode" => Fault::JoinNode { node: node()? },
             "stopDns" => Fault::StopDns,
             "startDns" => Fault::StartDns,
+            "stopHealthChecks" => Fault::StopHealthChecks,
+            "startHealthChecks" => Fault::StartHealthChecks,
             _ => return None,
         })
     }

@@ -9,7 +9,7 @@ mod fault;
 mod workload;
 
 pub use client::{Arrival, ClientFrom, ClientSpec, Rate, RateStep, RetrySpec};
-pub use cluster::{ClusterSpec, MAX_NODES, NodeEntry, Nodes};
+pub use cluster::{ClusterSpec, LoadBalancerSpec, MAX_NODES, NodeEntry, Nodes};
 pub use duration::parse_duration;
 pub use workload::{Distribution, Sigterm, WorkloadSpec};
 
@@ -113,6 +113,9 @@ impl Scenario {
                 if spec.dns.ttl > 3_600 {
                     return Err(complain(tree, document, "spec.dns.ttl", "0 to 3600 seconds"));
                 }
+                if let Some((path, expected)) = spec.load_balancer.mistake() {
+                    return Err(complain(tree, document, path, expected));
+                }
                 self.cluster = spec;
             }
             "Client" => {
@@ -140,7 +143,7 @@ impl Scenario {
             "Fault" => {
                 let spec: FaultSpec = yaml::from_tree(spec).map_err(at)?;
                 let fault = spec.fault().ok_or_else(|| {
-                    complain(tree, document, "spec.type", "killProcess, deletePod, killPod, failReadiness, passReadiness, cutPod or joinPod with pod; powerOff, powerOn, cutNode or joinNode with node; stopDns or startDns")
+                    complain(tree, document, "spec.type", "killProcess, deletePod, killPod, failReadiness, passReadiness, cutPod or joinPod with pod; powerOff, powerOn, cutNode or joinNode with node; stopDns, startDns, stopHealthChecks or startHealthChecks")
                 })?;
                 self.faults.push((Time::ZERO + spec.at, fault));
                 self.faults.sort_by_key(|(at, _)| *at);

@@ -126,7 +126,8 @@ pub(super) fn port_index(service: &Service, proto: L4, port: u16) -> u8 {
     found.and_then(|i| u8::try_from(i).ok()).unwrap_or(0)
 }
 
-pub(super) fn l4(protocol: Protocol) -> L4 {
+/// A Service's protocol as packets have it.
+pub(crate) fn l4(protocol: Protocol) -> L4 {
     match protocol {
         Protocol::Tcp => L4::Tcp,
         Protocol::Udp => L4::Udp,

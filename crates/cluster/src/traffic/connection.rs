@@ -3,6 +3,7 @@
 use super::client::{Client, l4};
 use super::link::{LOCAL_DELAY, RTO_INITIAL, RTO_MIN, SYN_RETRIES};
 use super::request::{Request, RequestId};
+use crate::cloud::Balanced;
 use crate::cluster::Cluster;
 use crate::event::{Event, NodeName};
 use datapath::{Entry, Flow, L4, Nat, Verdict};
@@ -114,6 +115,11 @@ impl Cluster {
         if let Some(machine) = self.machines.values().find(|m| m.ip == to) {
             let own = machine.name == client.node;
             return if own { Next::Pod } else { Next::Node(machine.name.clone(), sent) };
+        }
+        match self.balance(sent, draw) {
+            Balanced::To(node, seen) => return Next::Node(node, seen),
+            Balanced::Dropped => return Next::Nowhere,
+            Balanced::NotMine => {}
         }
         if !client.is_outside() {
             return Next::Pod;

@@ -16,6 +16,7 @@ mod request;
 mod retry;
 mod server;
 
+pub(crate) use client::l4;
 pub use client::{Client, KnownName};
 pub(crate) use link::Wires;
 pub use pool::{Connection, ConnectionId};
