@@ -41,6 +41,9 @@ pub struct Cluster {
     pub(crate) queued: OrdSet<(Controller, NamespacedName)>,
     /// When a watcher will have heard the last change sent to it: changes arrive in order.
     pub(crate) watches: OrdMap<u64, Time>,
+    /// Pods that fit nowhere.
+    #[serde(skip_serializing_if = "OrdMap::is_empty")]
+    pub(crate) unschedulable: OrdMap<NamespacedName, crate::scheduler::Unschedulable>,
     /// Until when no other node of a zone gets a taint that drives Pods out.
     #[serde(skip_serializing_if = "OrdMap::is_empty")]
     pub(crate) eviction_pace: OrdMap<String, Time>,
@@ -92,6 +95,7 @@ impl Cluster {
             queued: OrdSet::new(),
             watches: OrdMap::new(),
             eviction_pace: OrdMap::new(),
+            unschedulable: OrdMap::new(),
             dns: DnsServer::new(&scenario.cluster.dns, release),
             clients: OrdMap::new(),
             requests: OrdMap::new(),
@@ -331,6 +335,7 @@ impl Cluster {
             self.queue_for_controllers(&change);
             self.tell_kubelet(&change);
             self.tell_taint_eviction(&change);
+            self.tell_scheduler(&change);
             self.note_events(&change);
             self.tell_service_controller(&change);
             self.tell_proxies(change);

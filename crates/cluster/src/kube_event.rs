@@ -298,11 +298,6 @@ impl Cluster {
             let message = format!("Successfully assigned {}/{} to {node}", new.metadata.namespace, new.metadata.name);
             self.event(&of("Normal", "Scheduled", "default-scheduler", ""), message);
         }
-        let unscheduled = |p: &Pod| p.condition("PodScheduled").is_some_and(|c| c.status == ConditionStatus::False);
-        if unscheduled(new) && !old.is_some_and(unscheduled) {
-            let message = new.condition("PodScheduled").map(|c| c.message.clone()).unwrap_or_default();
-            self.event(&of("Warning", "FailedScheduling", "default-scheduler", ""), message);
-        }
         if new.metadata.is_deleting() && !old.is_some_and(|o| o.metadata.is_deleting()) {
             self.deleted_by_set(new);
         }
@@ -397,6 +392,20 @@ impl Cluster {
     /// `pkg/kubelet/lifecycle/handlers.go`
     pub(crate) fn hook_failed_event(&mut self, pod: &Pod, container: &Container) {
         self.container_event(pod, container, "FailedPreStopHook", "PreStopHook failed".into());
+    }
+
+    /// `pkg/scheduler/schedule_one.go`: each try that fails is told.
+    pub(crate) fn failed_scheduling_event(&mut self, pod: &Pod, message: &str) {
+        let draft = Draft {
+            type_: "Warning",
+            reason: "FailedScheduling",
+            component: "default-scheduler",
+            kind: Kind::Pod,
+            meta: &pod.metadata,
+            field: String::new(),
+            host: "",
+        };
+        self.event(&draft, message.into());
     }
 
     /// `pkg/controller/tainteviction/taint_eviction.go`

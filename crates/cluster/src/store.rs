@@ -1,5 +1,6 @@
 //! The API server's store: objects by kind and name, versions, and the changes that watchers hear of.
 
+use crate::scheduler::{Requested, requests};
 use kube_api::{
     ConfigMap, DaemonSet, Deployment, EndpointSlice, Kind, Namespace, NamespacedName, Node, Object, ObjectMeta, Pod,
     PodDisruptionBudget, ReplicaSet, Service, StatefulSet, Uid,
@@ -242,6 +243,11 @@ impl Store {
         self.index.by_node.get(node).map_or(0, OrdSet::len)
     }
 
+    /// What the Pods of a node request that haven't ended.
+    pub(crate) fn requested_on(&self, node: &str) -> Requested {
+        self.index.requested.get(node).copied().unwrap_or_default()
+    }
+
     /// Pods owned by a ReplicaSet.
     pub fn pods_of(&self, owner: Uid) -> impl Iterator<Item = &Arc<Pod>> {
         self.pods_among(self.index.by_owner.get(&owner))
@@ -272,10 +278,44 @@ pub struct Index {
     by_owner: OrdMap<Uid, OrdSet<NamespacedName>>,
     /// Counts by controller and node, without Pods that are being deleted.
     siblings: OrdMap<(Uid, String), usize>,
+    /// What is requested on each node, without Pods that have ended.
+    requested: OrdMap<String, Requested>,
 }
 
 impl Index {
+    /// Keeps what is requested on the nodes up to a write.
+    fn requests(&mut self, old: Option<&Pod>, new: Option<&Pod>) {
+        let on = |pod: Option<&Pod>| {
+            pod.filter(|p| !p.is_finished()).map(|p| p.spec.node_name.clone()).filter(|n| !n.is_empty())
+        };
+        let (before, after) = (on(old), on(new));
+        if before == after {
+            return;
+        }
+        let of = |pod: &Pod| {
+            let choosy = pod.spec.affinity.as_ref().is_some_and(|a| !a.pod_anti_affinity.required.is_empty());
+            (requests(&pod.spec), usize::from(choosy))
+        };
+        if let Some((node, pod)) = before.zip(old) {
+            let ((cpu, memory), choosy) = of(pod);
+            let sum = self.requested.entry(node).or_default();
+            sum.cpu = sum.cpu.saturating_sub(cpu);
+            sum.memory = sum.memory.saturating_sub(memory);
+            sum.pods = sum.pods.saturating_sub(1);
+            sum.choosy = sum.choosy.saturating_sub(choosy);
+        }
+        if let Some((node, pod)) = after.zip(new) {
+            let ((cpu, memory), choosy) = of(pod);
+            let sum = self.requested.entry(node).or_default();
+            sum.cpu = sum.cpu.saturating_add(cpu);
+            sum.memory = sum.memory.saturating_add(memory);
+            sum.pods += 1;
+            sum.choosy += choosy;
+        }
+    }
+
     fn pod(&mut self, old: Option<&Pod>, new: Option<&Pod>) {
+        self.requests(old, new);
         let owner = |pod: &Pod| pod.metadata.controller().map(|o| o.uid);
         let place = |pod: Option<&Pod>| pod.map(|p| (p.spec.node_name.clone(), owner(p), p.metadata.is_deleting()));
         if place(old) == place(new) {

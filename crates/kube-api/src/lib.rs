@@ -12,6 +12,7 @@ mod diagnostic;
 pub mod manifest;
 pub mod objects;
 mod place;
+mod quantity;
 mod release;
 mod schema;
 pub mod timestamp;
@@ -21,4 +22,5 @@ pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Remark, Severity};
 pub use objects::*;
+pub use quantity::Quantity;
 pub use release::Release;

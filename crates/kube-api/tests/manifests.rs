@@ -36,11 +36,7 @@ fn fields_without_effect_are_said_to_have_none() {
     let warned: Vec<&str> = parsed.diagnostics.iter().map(|d| d.path.as_str()).collect();
     assert!(parsed.diagnostics.iter().all(|d| d.severity == Severity::Warning));
     assert!(parsed.diagnostics.iter().all(|d| d.remark.as_deref() == Some(&Remark::WithoutEffect)));
-    for path in [
-        "spec.template.spec.volumes[0].configMap",
-        "spec.template.spec.containers[0].env",
-        "spec.template.spec.affinity",
-    ] {
+    for path in ["spec.template.spec.volumes[0].configMap", "spec.template.spec.containers[0].env"] {
         assert!(warned.contains(&path), "{path}");
     }
     assert!(!warned.iter().any(|p| p.contains("replicas") || p.ends_with("readinessProbe")));

@@ -15,7 +15,6 @@ mod item;
 mod kubectl;
 mod order;
 mod print;
-mod quantity;
 mod resource;
 mod select;
 mod table;

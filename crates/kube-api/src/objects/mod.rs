@@ -2,6 +2,7 @@
 //!
 //! Field names are those of the API (camelCase in text). Source: `staging/src/k8s.io/api` of Kubernetes.
 
+mod affinity;
 mod apps;
 mod config;
 mod discovery;
@@ -12,6 +13,7 @@ mod policy;
 mod service;
 mod sets;
 
+pub use affinity::*;
 pub use apps::*;
 pub use config::*;
 pub use discovery::*;

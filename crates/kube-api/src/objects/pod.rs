@@ -1,6 +1,8 @@
 //! Pod (`staging/src/k8s.io/api/core/v1/types.go`).
 
-use super::{Condition, ConditionStatus, IntOrString, ObjectMeta, Protocol, StringMap};
+use super::{
+    Affinity, Condition, ConditionStatus, IntOrString, ObjectMeta, Protocol, StringMap, TopologySpreadConstraint,
+};
 use lab_base::Time;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +52,12 @@ pub struct PodSpec {
     pub subdomain: String,
     /// Conditions that must be True besides the containers' readiness.
     pub readiness_gates: Vec<ReadinessGate>,
+    /// Nodes and Pods that it wants, or doesn't want, near.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Box<Affinity>>,
+    /// How evenly it is spread with others like it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
     /// Directories that containers can mount.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,

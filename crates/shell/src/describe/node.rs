@@ -4,10 +4,9 @@ use super::Page;
 use super::pod::condition;
 use crate::columns::{kubelet_version, node_roles};
 use crate::human::age;
-use crate::quantity::Quantity;
 use crate::resource::heartbeat;
 use kube_api::timestamp::rfc1123z;
-use kube_api::{Node, Pod, StringMap};
+use kube_api::{Node, Pod, Quantity, StringMap};
 use lab_base::Time;
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use crate::select::format_labels;
 use kube_api::timestamp::rfc1123z;
 use kube_api::{
     ConditionStatus, Container, ContainerState, ContainerStatus, ContainerTermination, Pod, PodPhase, PodTemplateSpec,
-    Probe, StringMap, Toleration, Volume,
+    Probe, StringMap, Toleration, TopologySpreadConstraint, Volume,
 };
 
 pub(super) fn pod(page: &mut Page<'_>, pod: &Pod) {
@@ -77,6 +77,7 @@ pub(super) fn pod(page: &mut Page<'_>, pod: &Pod) {
     volumes(page, &spec.volumes, "");
     page.field(0, "QoS Class", qos(pod));
     selectors(page, "", &spec.node_selector, &spec.tolerations);
+    spread(page, "", &spec.topology_spread_constraints);
     page.events("Pod", &pod.metadata);
 }
 
@@ -138,6 +139,23 @@ fn selectors(page: &mut Page<'_>, space: &str, nodes: &StringMap, tolerations: &
     }
 }
 
+/// `describeTopologySpreadConstraints`.
+fn spread(page: &mut Page<'_>, space: &str, constraints: &[TopologySpreadConstraint]) {
+    let mut all: Vec<&TopologySpreadConstraint> = constraints.iter().collect();
+    all.sort_by(|a, b| a.topology_key.cmp(&b.topology_key));
+    for (i, c) in all.into_iter().enumerate() {
+        let head = if i == 0 { "Topology Spread Constraints:" } else { "" };
+        let mut text = format!(
+            "{space}{head}\t{}:{} when max skew {} is exceeded",
+            c.topology_key, c.when_unsatisfiable, c.max_skew
+        );
+        if let Some(selector) = &c.label_selector {
+            text += &format!(" for selector {}", crate::select::format_selector(selector));
+        }
+        page.line(0, &text);
+    }
+}
+
 pub(super) fn phase(phase: PodPhase) -> &'static str {
     match phase {
         PodPhase::Pending => "Pending",
@@ -174,6 +192,7 @@ pub(super) fn template(page: &mut Page<'_>, template: &PodTemplateSpec) {
         self::container(page, container, None, " ");
     }
     volumes(page, &template.spec.volumes, "  ");
+    spread(page, "  ", &template.spec.topology_spread_constraints);
     selectors(page, "  ", &template.spec.node_selector, &template.spec.tolerations);
 }
 

@@ -1,4 +1,4 @@
-//! Amounts of CPU and memory (`apimachinery/pkg/api/resource`), as far as `describe node` adds them up.
+//! Amounts of CPU and memory (`apimachinery/pkg/api/resource`), as far as they are compared and added up.
 
 use std::fmt;
 
@@ -23,6 +23,11 @@ const DECIMAL: [(&str, i128); 8] = [
 const BINARY: [(&str, u32); 6] = [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
 
 impl Quantity {
+    /// In thousandths.
+    pub fn thousandths(self) -> i128 {
+        self.thousandths
+    }
+
     /// Reads `500m`, `8Gi`, `1.5`. What can't be read counts as nothing.
     pub fn parse(text: &str) -> Quantity {
         let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
