@@ -4,6 +4,7 @@ use crate::cluster::Cluster;
 use crate::facts::Deed;
 use crate::store::Stored;
 use kube_api::manifest::{self, Content};
+use kube_api::yaml::Tree;
 use kube_api::{
     Deployment, Kind, Namespace, NamespacedName, Node, Object, Pod, Remark, Service, ServiceType, StringMap, Taint,
 };
@@ -65,7 +66,7 @@ impl Cluster {
                     let phrase = Phrase::new("diag-lab-kind").with("kind", kind);
                     applied.diagnostics.push(complain("kind", String::new(), Some(phrase)));
                 }
-                Content::Object(object) => match self.apply_object(object.clone()) {
+                Content::Object(object) => match self.apply_manifest(object, &manifest.tree) {
                     Ok(result) => {
                         applied.changed |= !result.ends_with(" unchanged");
                         applied.results.push(result);
@@ -79,6 +80,12 @@ impl Cluster {
         }
         self.tell_watchers();
         applied
+    }
+
+    fn apply_manifest(&mut self, object: &Object, tree: &Tree) -> Result<String, String> {
+        let (kind, key) = (object.kind(), object.metadata().key());
+        crate::requests::check_version(tree, self.find(kind, &key).as_ref(), kind, &key.name)?;
+        self.apply_object(object.clone())
     }
 
     /// Creates or changes one object.

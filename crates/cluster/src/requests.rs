@@ -6,6 +6,7 @@ use crate::facts::Deed;
 use crate::store::Stored;
 use kube_api::manifest::{self, Content};
 use kube_api::wire::{merge, wire};
+use kube_api::yaml::Tree;
 use kube_api::{Diagnostic, Kind, NamespacedName, Node, Object, ObjectMeta, Service, Taint, with_kind, yaml};
 use lab_protocol::{MarkKind, Phrase};
 
@@ -26,7 +27,9 @@ impl Cluster {
                 ));
                 continue;
             }
-            match self.apply_object(object.clone()) {
+            let done =
+                check_version(&manifest.tree, None, kind, &key.name).and_then(|()| self.apply_object(object.clone()));
+            match done {
                 Ok(result) => {
                     applied.changed = true;
                     // Only apply remembers what it wrote.
@@ -62,6 +65,7 @@ impl Cluster {
             Some(Ok(tree)) => tree,
             _ => return Err("error: unable to parse the patch".into()),
         };
+        check_version(&change, Some(&old), kind, name)?;
         let mut tree = wire(&old);
         merge(&mut tree, &change);
         let mut parsed = manifest::parse_tree(tree, self.release);
@@ -174,6 +178,27 @@ impl Cluster {
             *old.meta_mut() = meta;
             old.take(new);
         })
+    }
+}
+
+/// Whether what a client says about the version that it has seen is right.
+///
+/// # Errors
+/// The server's complaint.
+pub(crate) fn check_version(given: &Tree, old: Option<&Object>, kind: Kind, name: &str) -> Result<(), String> {
+    let Some(version) = given.at(&["metadata", "resourceVersion"]).and_then(Tree::as_str).filter(|v| !v.is_empty())
+    else {
+        return Ok(());
+    };
+    match old.map(|o| o.metadata().resource_version.to_string()) {
+        None => {
+            Err("Error from server (BadRequest): resourceVersion should not be set on objects to be created".into())
+        }
+        Some(now) if now != version => Err(format!(
+            "Error from server (Conflict): Operation cannot be fulfilled on {} \"{name}\": the object has been modified; please apply your changes to the latest version and try again",
+            dotted(kind, kind.plural())
+        )),
+        Some(_) => Ok(()),
     }
 }
 

@@ -205,6 +205,10 @@ impl Parsed {
         if refused || !errors.is_empty() {
             return;
         }
+        for (path, message) in validation::warnings(kind, &typed, release) {
+            let span = places::find(&tree, &path);
+            self.diagnostics.push(Diagnostic::warning(message, path, span, document));
+        }
         match decode::lean(kind, typed) {
             Ok(object) => {
                 let span = places::find(&tree, "");

@@ -5,14 +5,13 @@ use crate::cluster::Cluster;
 use crate::deletion::{FOREGROUND, ORPHAN};
 use crate::event::Controller;
 use crate::store::Stored;
+use crate::taint_eviction::POD_GC_PERIOD;
 use kube_api::{EndpointSlice, Kind, NamespacedName, Node, ObjectMeta, Pod, ReplicaSet, Uid, with_kind};
 use lab_base::Span;
 use lab_protocol::Propagation;
 
 /// Kinds whose objects belong to others.
 const OWNED: [Kind; 3] = [Kind::ReplicaSet, Kind::EndpointSlice, Kind::Pod];
-/// How often Pods without a node are looked for (`gcCheckPeriod`).
-const POD_GC_PERIOD: Span = Span::from_secs(20);
 /// How long a missing node may come back (`quarantineTime`).
 const QUARANTINE: Span = Span::from_secs(40);
 

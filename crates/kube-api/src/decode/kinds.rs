@@ -29,8 +29,21 @@ storage.k8s.io/v1 CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttach
 v1 Binding ComponentStatus Endpoints Event LimitRange PersistentVolume PersistentVolumeClaim PodTemplate ReplicationController ResourceQuota Secret ServiceAccount
 ";
 
+/// Versions of the simulated kinds that Kubernetes served once: the last release that did is older than any here.
+const REMOVED: &str = "\
+apps/v1beta1 Deployment StatefulSet
+apps/v1beta2 DaemonSet Deployment ReplicaSet StatefulSet
+discovery.k8s.io/v1beta1 EndpointSlice
+extensions/v1beta1 DaemonSet Deployment ReplicaSet
+policy/v1beta1 PodDisruptionBudget
+";
+
 fn others() -> impl Iterator<Item = (&'static str, &'static str)> {
-    OTHERS.lines().flat_map(|line| {
+    read(OTHERS)
+}
+
+fn read(list: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    list.lines().flat_map(|line| {
         let mut words = line.split(' ');
         let version = words.next().unwrap_or_default();
         words.map(move |kind| (version, kind))
@@ -51,6 +64,10 @@ pub(crate) fn explain(version: &str, kind: &str) -> (Diagnostic, bool) {
         let remark = Some(Box::new(Remark::NotSimulated { kind: kind.into(), version: version.into() }));
         return (Diagnostic { remark, ..Diagnostic::warning(message, "", Span::default(), 0) }, false);
     }
+    if read(REMOVED).any(|known| known == (version, kind)) {
+        let hint = Kind::named(kind).map(|k| k.api_version().to_owned());
+        return (Diagnostic { hint, ..here(no_matches(version, kind)) }, true);
+    }
     let all = Kind::ALL.iter().map(|k| (k.api_version(), k.name())).chain(others());
     let near = all.map(|(v, k)| (distance(kind, k) + usize::from(k != kind && v != version), v, k)).min();
     let Some((far, its_version, near)) = near else { return (here(format!("unknown kind {kind}")), true) };
@@ -62,8 +79,12 @@ pub(crate) fn explain(version: &str, kind: &str) -> (Diagnostic, bool) {
         let meant = if near == kind { its_version } else { near };
         (Diagnostic { hint: Some(meant.into()), ..here(message) }, true)
     } else {
-        (here(format!("no matches for kind \"{kind}\" in version \"{version}\"")), true)
+        (here(no_matches(version, kind)), true)
     }
+}
+
+fn no_matches(version: &str, kind: &str) -> String {
+    format!("no matches for kind \"{kind}\" in version \"{version}\"")
 }
 
 /// The nearest of some words, if one is near.

@@ -14,8 +14,10 @@ mod policy;
 mod service;
 mod service_update;
 mod sets;
+mod warnings;
 
 pub use errors::FieldError;
+pub(crate) use warnings::warnings;
 
 use crate::Release;
 use crate::objects::{Kind, Object};

@@ -231,6 +231,29 @@ pub(super) fn effects(errors: &mut Errors, effect: &str, path: &str) {
 /// ValidatePodUpdate: little of a Pod may change.
 pub(super) fn update(errors: &mut Errors, new: &Tree, old: &Tree) {
     const FIELDS: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+    let all = |tree: &Tree, key: &str| tree.at(&["spec", key]).map(Tree::items).unwrap_or_default().to_vec();
+    for key in ["containers", "initContainers"] {
+        let containers = all(new, key);
+        if containers.len() != all(old, key).len() {
+            // Nothing else is looked at then.
+            return errors.forbidden(&format!("spec.{key}"), "pod updates may not add or remove containers");
+        }
+        for (i, _) in containers.iter().enumerate().filter(|(_, c)| c.str("image").is_empty()) {
+            errors.required(&format!("spec.{key}[{i}].image"), "");
+        }
+    }
+    let timeless = |tree: &Tree| {
+        let mut tree = tree.clone();
+        if let Value::Map(entries) = &mut tree.value {
+            entries.retain(|(key, _)| key.name != "tolerationSeconds");
+        }
+        tree
+    };
+    let kept: Vec<Tree> = all(new, "tolerations").iter().map(timeless).collect();
+    if all(old, "tolerations").iter().any(|t| !kept.contains(&timeless(t))) {
+        let detail = "existing toleration can not be modified except its tolerationSeconds";
+        errors.forbidden("spec.tolerations", detail);
+    }
     if frozen(new) != frozen(old) {
         errors.forbidden("spec", &format!("pod updates may not change fields other than {FIELDS}"));
     }
@@ -241,7 +264,9 @@ fn frozen(tree: &Tree) -> Tree {
     let mut spec = tree.get("spec").cloned().unwrap_or_default();
     if let Value::Map(entries) = &mut spec.value {
         entries.retain(|(key, _)| !matches!(key.name.as_str(), "tolerations" | "activeDeadlineSeconds"));
-        for (_, value) in entries.iter_mut().filter(|(key, _)| key.name == "containers") {
+        for (_, value) in
+            entries.iter_mut().filter(|(key, _)| matches!(key.name.as_str(), "containers" | "initContainers"))
+        {
             let Value::Seq(items) = &mut value.value else { continue };
             for item in items {
                 if let Value::Map(entries) = &mut item.value {
