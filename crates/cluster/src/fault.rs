@@ -3,6 +3,7 @@
 use crate::cluster::Cluster;
 use crate::event::Event;
 use crate::facts::Deed;
+use crate::traffic::Wire;
 use kube_api::{NamespacedName, Pod, Uid};
 use lab_base::{Source, Span, subject};
 use lab_protocol::{Fault, MarkKind, Phrase, PodRef};
@@ -48,7 +49,10 @@ impl Cluster {
             | Fault::FailReadiness { pod: p }
             | Fault::PassReadiness { pod: p }
             | Fault::CutPod { pod: p }
-            | Fault::JoinPod { pod: p } => match pod(p) {
+            | Fault::JoinPod { pod: p }
+            | Fault::SlowPod { pod: p, .. }
+            | Fault::FillPod { pod: p }
+            | Fault::MendPod { pod: p } => match pod(p) {
                 Some(pod) => self.pod_fault(fault, &pod),
                 None => false,
             },
@@ -58,6 +62,13 @@ impl Cluster {
             Fault::JoinNode { node } => self.join_node(node),
             Fault::RemoveRule { node, namespace, service } => self.remove_rule(node, namespace, service),
             Fault::StopDns | Fault::StartDns => self.dns.switch(*fault == Fault::StartDns),
+            Fault::SlowLink { node, delay } => self.set_wire(node, |wire| wire.delay = *delay),
+            Fault::LosePackets { node, percent } => self.set_wire(node, |wire| wire.loss = (*percent).min(100)),
+            Fault::MendLink { node } => self.set_wire(node, |wire| *wire = Wire::default()),
+            Fault::PowerOffZone { zone } => self.in_zone(zone, Cluster::power_off),
+            Fault::PowerOnZone { zone } => self.in_zone(zone, Cluster::power_on),
+            Fault::StopProxy { node } => self.stop_proxy(node),
+            Fault::StartProxy { node } => self.start_proxy(node),
             Fault::StopHealthChecks => self.switch_health_checks(true),
             Fault::StartHealthChecks => self.switch_health_checks(false),
         };
@@ -70,10 +81,14 @@ impl Cluster {
         let component = match fault {
             Fault::StopDns | Fault::StartDns => Some("CoreDNS"),
             Fault::StopHealthChecks | Fault::StartHealthChecks => Some("Cloud"),
+            Fault::PowerOffZone { .. } | Fault::PowerOnZone { .. } => Some("Zone"),
             _ => None,
         };
         if let Some(component) = component.filter(|_| done) {
-            let phrase = Phrase::new(&format!("mark-fault-{}", kebab(fault_name(fault))));
+            let mut phrase = Phrase::new(&format!("mark-fault-{}", kebab(fault_name(fault))));
+            if let Fault::PowerOffZone { zone } | Fault::PowerOnZone { zone } = fault {
+                phrase = phrase.with("zone", zone);
+            }
             self.mark(MarkKind::Fault, component.into(), phrase);
             let deed = Deed::Fault { fault: fault.clone(), pod: None, deployment: None, node: None };
             self.facts.deed(self.now, deed);
@@ -101,6 +116,11 @@ impl Cluster {
             Fault::PassReadiness { .. } => {
                 self.set_sandbox(uid, |s| !core::mem::replace(&mut s.readiness_failing, false))
             }
+            Fault::SlowPod { factor, .. } => {
+                self.set_sandbox(uid, |s| core::mem::replace(&mut s.slowed, *factor) == *factor)
+            }
+            Fault::FillPod { .. } => self.set_sandbox(uid, |s| core::mem::replace(&mut s.full, true)),
+            Fault::MendPod { .. } => self.mend_pod(uid),
             Fault::CutPod { .. } => self.set_sandbox(uid, |s| core::mem::replace(&mut s.cut, true)),
             Fault::JoinPod { .. } => self.set_sandbox(uid, |s| !core::mem::replace(&mut s.cut, false)),
             _ => false,
@@ -122,6 +142,35 @@ impl Cluster {
         let was = f(s);
         self.look_at_probes(uid);
         !was
+    }
+
+    fn mend_pod(&mut self, uid: Uid) -> bool {
+        let mended = self.set_sandbox(uid, |s| {
+            let was = (core::mem::take(&mut s.slowed), core::mem::take(&mut s.full));
+            was == (0, false)
+        });
+        self.server_is_free(uid);
+        mended
+    }
+
+    /// Changes what is wrong with a node's cable. False: there is no such node, or nothing changes.
+    fn set_wire(&mut self, node: &str, f: impl FnOnce(&mut Wire)) -> bool {
+        let Some(name) = self.machines.get(node).map(|m| m.name.clone()) else { return false };
+        let before = self.wires.get(&name).copied().unwrap_or_default();
+        let mut wire = before;
+        f(&mut wire);
+        if wire == Wire::default() {
+            self.wires.remove(&name);
+        } else {
+            self.wires.insert(name, wire);
+        }
+        wire != before
+    }
+
+    /// Does the same to all nodes of a zone. False: it meant nothing to any.
+    fn in_zone(&mut self, zone: &str, f: fn(&mut Cluster, &str) -> bool) -> bool {
+        let nodes: Vec<_> = self.machines.values().filter(|m| m.zone == zone).map(|m| m.name.clone()).collect();
+        nodes.iter().map(|node| f(self, node)).collect::<Vec<_>>().contains(&true)
     }
 
     fn power_off(&mut self, node: &str) -> bool {
@@ -182,6 +231,11 @@ fn node_of(fault: &Fault) -> Option<&str> {
         | Fault::PowerOn { node }
         | Fault::CutNode { node }
         | Fault::JoinNode { node }
+        | Fault::SlowLink { node, .. }
+        | Fault::LosePackets { node, .. }
+        | Fault::MendLink { node }
+        | Fault::StopProxy { node }
+        | Fault::StartProxy { node }
         | Fault::RemoveRule { node, .. } => Some(node),
         _ => None,
     }
@@ -204,6 +258,16 @@ pub fn fault_name(fault: &Fault) -> &'static str {
         Fault::RemoveRule { .. } => "removeRule",
         Fault::StopDns => "stopDns",
         Fault::StartDns => "startDns",
+        Fault::SlowPod { .. } => "slowPod",
+        Fault::FillPod { .. } => "fillPod",
+        Fault::MendPod { .. } => "mendPod",
+        Fault::SlowLink { .. } => "slowLink",
+        Fault::LosePackets { .. } => "losePackets",
+        Fault::MendLink { .. } => "mendLink",
+        Fault::PowerOffZone { .. } => "powerOffZone",
+        Fault::PowerOnZone { .. } => "powerOnZone",
+        Fault::StopProxy { .. } => "stopProxy",
+        Fault::StartProxy { .. } => "startProxy",
         Fault::StopHealthChecks => "stopHealthChecks",
         Fault::StartHealthChecks => "startHealthChecks",
     }

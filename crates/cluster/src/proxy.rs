@@ -6,6 +6,7 @@
 
 use crate::cluster::Cluster;
 use crate::event::Event;
+use crate::machine::ProxyRunner;
 use crate::store::{Change, Stored};
 use kube_api::{EndpointSlice, Kind, LABEL_SERVICE_NAME, Object, Service};
 use lab_base::{Source, Span, subject};
@@ -158,6 +159,25 @@ impl Cluster {
         let phrase = Phrase::new("mark-proxy-mode").with("node", node).with("mode", mode.name());
         self.mark(MarkKind::Sync, format!("Node/{node}"), phrase);
         self.look_at_targets();
+        true
+    }
+
+    /// A node's kube-proxy stops; the rules that it has written stay. False: there is no such node, or it doesn't run.
+    pub(crate) fn stop_proxy(&mut self, node: &str) -> bool {
+        let Some(machine) = self.machine_mut(node).filter(|m| m.powered && !m.proxy.starting) else { return false };
+        let ProxyRunner { syncs, synced_at, outstanding, .. } = core::mem::take(&mut machine.proxy);
+        let outstanding = outstanding.into_iter().map(|(at, _)| (at, false)).collect();
+        machine.proxy = ProxyRunner { syncs, synced_at, outstanding, starting: true, ..ProxyRunner::default() };
+        machine.syncing = None;
+        true
+    }
+
+    /// It starts again. False: it runs.
+    pub(crate) fn start_proxy(&mut self, node: &str) -> bool {
+        let start = self.delay(Source::StartUp, subject(&["kube-proxy", node]), RESTART.0, RESTART.1);
+        let Some(machine) = self.machines.get(node).filter(|m| m.powered && m.proxy.starting) else { return false };
+        let name = machine.name.clone();
+        self.events.plan(self.now + start, Event::ProxyStarted(name));
         true
     }
 

@@ -231,6 +231,62 @@ pub enum Fault {
         /// Name of the Service.
         service: String,
     },
+    /// The Pod's process works so many times as long on each request.
+    SlowPod {
+        /// Which.
+        pod: PodRef,
+        /// How many times.
+        factor: u16,
+    },
+    /// All workers of the Pod's process are taken: it answers 503.
+    FillPod {
+        /// Which.
+        pod: PodRef,
+    },
+    /// It is neither slow nor full any more.
+    MendPod {
+        /// Which.
+        pod: PodRef,
+    },
+    /// Each packet that crosses the node's cable is late.
+    SlowLink {
+        /// Which.
+        node: String,
+        /// How much.
+        delay: Span,
+    },
+    /// Some packets that cross the node's cable are lost.
+    LosePackets {
+        /// Which.
+        node: String,
+        /// How many of 100.
+        percent: u8,
+    },
+    /// The node's cable is as it was.
+    MendLink {
+        /// Which.
+        node: String,
+    },
+    /// All nodes of a zone lose power.
+    PowerOffZone {
+        /// Which.
+        zone: String,
+    },
+    /// They boot again.
+    PowerOnZone {
+        /// Which.
+        zone: String,
+    },
+    /// A node's kube-proxy stops; its rules stay as they are.
+    StopProxy {
+        /// On which node.
+        node: String,
+    },
+    /// It starts again, and lists everything.
+    StartProxy {
+        /// On which node.
+        node: String,
+    },
     /// CoreDNS stops: names get no answer.
     StopDns,
     /// It runs again.

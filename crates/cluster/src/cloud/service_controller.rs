@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Nodes with this label aren't behind load balancers.
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+/// Holds a Service until its load balancer is gone (`LoadBalancerCleanupFinalizer`).
+const CLEANUP: &str = "service.kubernetes.io/load-balancer-cleanup";
 /// How often all nodes are looked at (`nodeSyncPeriod`).
 const NODE_SYNC_PERIOD: Span = Span::from_secs(100);
 /// How long the cloud needs to change a load balancer that is there: assumed.
@@ -92,11 +94,11 @@ impl Cluster {
     pub(crate) fn sync_load_balancer(&mut self, key: &NamespacedName) {
         let Some(cloud) = &self.cloud else { return };
         let service = self.store.get::<Service>(key).cloned();
-        let wanted = service.clone().filter(|s| wants(s));
+        let wanted = service.clone().filter(|s| wants(s) && !s.metadata.is_deleting());
         let present = cloud.balancers.get(key).cloned();
         let ordered = cloud.ordered.contains_key(key);
         match (wanted, present) {
-            (None, Some(balancer)) => self.delete_load_balancer(key, &balancer, service.is_some()),
+            (None, Some(balancer)) => self.delete_load_balancer(key, &balancer),
             (Some(service), present) => {
                 let nodes = self.balanced_nodes();
                 let same = present.as_ref().is_some_and(|b| !differs(&b.ordered, &service));
@@ -104,6 +106,11 @@ impl Cluster {
                     self.update_hosts(key, &service, &nodes);
                 } else if !ordered {
                     self.service_event(&service, "Normal", "EnsuringLoadBalancer", "Ensuring load balancer");
+                    self.store.update::<Service>(key, |s| {
+                        if !s.metadata.finalizers.iter().any(|f| f == CLEANUP) {
+                            s.metadata.finalizers.push(CLEANUP.into());
+                        }
+                    });
                     let takes = if present.is_some() { CHANGE } else { cloud_delay(self) };
                     if let Some(cloud) = &mut self.cloud {
                         cloud.ordered.insert(key.clone(), ());
@@ -112,11 +119,21 @@ impl Cluster {
                     self.events.plan(at, Event::LoadBalancerReady(key.clone()));
                 }
             }
-            (None, None) => {}
+            (None, None) => self.let_go(key),
         }
     }
 
-    fn delete_load_balancer(&mut self, key: &NamespacedName, balancer: &LoadBalancer, stays: bool) {
+    /// The controller has no more to do with a Service.
+    fn let_go(&mut self, key: &NamespacedName) {
+        self.store.update::<Service>(key, |s| {
+            if s.metadata.finalizers.iter().any(|f| f == CLEANUP) {
+                s.metadata.finalizers.retain(|f| f != CLEANUP);
+                s.status = Default::default();
+            }
+        });
+    }
+
+    fn delete_load_balancer(&mut self, key: &NamespacedName, balancer: &LoadBalancer) {
         let old = balancer.ordered.clone();
         self.service_event(&old, "Normal", "DeletingLoadBalancer", "Deleting load balancer");
         if let Some(cloud) = &mut self.cloud {
@@ -124,9 +141,7 @@ impl Cluster {
                 target.turns.inspect(|turn| self.events.cancel(*turn));
             }
         }
-        if stays {
-            self.store.update::<Service>(key, |s| s.status = Default::default());
-        }
+        self.let_go(key);
         self.service_event(&old, "Normal", "DeletedLoadBalancer", "Deleted load balancer");
     }
 

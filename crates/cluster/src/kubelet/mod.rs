@@ -227,6 +227,10 @@ impl Sandbox {
     pub fn is_running(&self) -> bool {
         self.containers.iter().any(|c| c.process.runs())
     }
+    /// Mean time that a request takes now.
+    pub fn service_time(&self) -> Span {
+        self.workload.service_time.times(u64::from(self.slowed.max(1)))
+    }
     /// Restarts of its containers.
     pub fn restarts(&self) -> u32 {
         self.containers.iter().map(|c| c.restarts).sum()

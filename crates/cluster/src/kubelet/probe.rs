@@ -105,9 +105,9 @@ fn ask(s: &Sandbox, i: usize, kind: ProbeKind, probe: &Probe) -> Try {
         Some(port) => match number(s.spec(i), port).and_then(|port| s.server(port)) {
             None => Try::Refused,
             Some(_) if probe.tcp_socket.is_some() => Try::Success,
-            Some(_) if s.workload.service_time.times(u64::from(s.slowed.max(1))) > limit => Try::Late,
             // It turns requests away with a 503.
             Some(_) if s.full => Try::Unwell,
+            Some(_) if s.service_time() > limit => Try::Late,
             Some(_) => Try::Success,
         },
         None if !s.containers[i].process.runs() => Try::Refused,

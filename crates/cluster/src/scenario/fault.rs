@@ -17,6 +17,14 @@ pub(super) struct FaultSpec {
     pod: Option<PodRole>,
     #[serde(default)]
     node: Option<String>,
+    #[serde(default)]
+    zone: Option<String>,
+    #[serde(default)]
+    factor: Option<u16>,
+    #[serde(default)]
+    percent: Option<u8>,
+    #[serde(default, deserialize_with = "duration")]
+    delay: Span,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -49,6 +57,7 @@ impl FaultSpec {
             }
         };
         let node = || self.node.clone();
+        let zone = || self.zone.clone();
         Some(match self.type_.as_str() {
             "killProcess" => Fault::KillProcess { pod: pod()? },
             "deletePod" => Fault::DeletePod { pod: pod()? },
@@ -61,6 +70,21 @@ impl FaultSpec {
             "powerOn" => Fault::PowerOn { node: node()? },
             "cutNode" => Fault::CutNode { node: node()? },
             "joinNode" => Fault::JoinNode { node: node()? },
+            "slowPod" => Fault::SlowPod { pod: pod()?, factor: self.factor.filter(|f| (1..=1_000).contains(f))? },
+            "fillPod" => Fault::FillPod { pod: pod()? },
+            "mendPod" => Fault::MendPod { pod: pod()? },
+            "slowLink" => {
+                let delay = self.delay;
+                Fault::SlowLink { node: node()?, delay: (delay > Span::ZERO).then_some(delay)? }
+            }
+            "losePackets" => {
+                Fault::LosePackets { node: node()?, percent: self.percent.filter(|p| (1..=100).contains(p))? }
+            }
+            "mendLink" => Fault::MendLink { node: node()? },
+            "powerOffZone" => Fault::PowerOffZone { zone: zone()? },
+            "powerOnZone" => Fault::PowerOnZone { zone: zone()? },
+            "stopProxy" => Fault::StopProxy { node: node()? },
+            "startProxy" => Fault::StartProxy { node: node()? },
             "stopDns" => Fault::StopDns,
             "startDns" => Fault::StartDns,
             "stopHealthChecks" => Fault::StopHealthChecks,

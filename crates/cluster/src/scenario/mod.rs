@@ -143,7 +143,7 @@ impl Scenario {
             "Fault" => {
                 let spec: FaultSpec = yaml::from_tree(spec).map_err(at)?;
                 let fault = spec.fault().ok_or_else(|| {
-                    complain(tree, document, "spec.type", "killProcess, deletePod, killPod, failReadiness, passReadiness, cutPod or joinPod with pod; powerOff, powerOn, cutNode or joinNode with node; stopDns, startDns, stopHealthChecks or startHealthChecks")
+                    complain(tree, document, "spec.type", "killProcess, deletePod, killPod, failReadiness, passReadiness, cutPod, joinPod, slowPod (with factor, 1 to 1000), fillPod or mendPod with pod; powerOff, powerOn, cutNode, joinNode, slowLink (with delay), losePackets (with percent, 1 to 100), mendLink, stopProxy or startProxy with node; powerOffZone or powerOnZone with zone; stopDns, startDns, stopHealthChecks or startHealthChecks")
                 })?;
                 self.faults.push((Time::ZERO + spec.at, fault));
                 self.faults.sort_by_key(|(at, _)| *at);

@@ -18,6 +18,6 @@ mod server;
 
 pub(crate) use client::l4;
 pub use client::{Client, KnownName};
-pub(crate) use link::Wires;
+pub(crate) use link::{Wire, Wires};
 pub use pool::{Connection, ConnectionId};
 pub use request::{Request, RequestId};

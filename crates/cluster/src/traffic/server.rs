@@ -79,7 +79,7 @@ impl Cluster {
             return;
         };
         let luck = request.luck(&client);
-        let mean = sandbox.workload.service_time.times(u64::from(sandbox.slowed.max(1)));
+        let mean = sandbox.service_time();
         let roll = self.dice.roll(Source::ServiceTime, luck, request.ordinal);
         let work = match sandbox.workload.distribution {
             Distribution::Exponential => roll.exponential(mean),
@@ -133,7 +133,7 @@ impl Cluster {
     }
 
     /// A worker is free: for the request that has waited longest. A process that drains may have done its last.
-    pub(super) fn server_is_free(&mut self, pod: Uid) {
+    pub(crate) fn server_is_free(&mut self, pod: Uid) {
         let Some(s) = self.sandboxes.get(&pod) else { return };
         let workers = s.workload.concurrency.max(1) as usize;
         let next = s.containers.iter().enumerate().find_map(|(i, c)| {
