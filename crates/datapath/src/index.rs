@@ -42,10 +42,10 @@ pub(crate) struct Index {
 impl Index {
     /// Chain, key with its shape, and row of each rule in a shared chain.
     fn keys(segment: &Segment) -> impl Iterator<Item = (u16, (Key, usize), u32)> + '_ {
-        segment.shared().iter().flat_map(move |(chain, rows)| {
+        segment.shared().flat_map(move |(chain, rows)| {
             rows.iter().filter_map(move |row| {
-                let (proto, dst, port) = segment.rule(*row)?.selector();
-                Some((*chain, Key::new(*chain, proto, dst, port), *row))
+                let (proto, dst, port) = segment.list().selector(segment.rule(*row)?);
+                Some((chain, Key::new(chain, proto, dst, port), *row))
             })
         })
     }
@@ -81,9 +81,10 @@ impl Index {
             };
         }
     }
-    /// Rules of the chain that this packet can meet, in no order.
-    pub(crate) fn candidates(&self, chain: u16, flow: &Flow, out: &mut Vec<At>) {
-        let Some(shapes) = self.shapes.get(usize::from(chain)) else { return };
+    /// Rules of the chain that this packet can meet.
+    pub(crate) fn candidates(&self, chain: u16, flow: &Flow) -> Candidates {
+        let mut found = Candidates::None;
+        let Some(shapes) = self.shapes.get(usize::from(chain)) else { return found };
         for (shape, count) in shapes.iter().enumerate() {
             if *count == 0 {
                 continue;
@@ -95,8 +96,27 @@ impl Index {
                 (shape & 1 != 0).then(|| flow.dst.port()),
             );
             if let Some(list) = self.rules.get(&key) {
-                out.extend(list.iter());
+                list.iter().for_each(|at| found.add(*at));
             }
+        }
+        found
+    }
+}
+
+/// What an index has found, in no order.
+pub(crate) enum Candidates {
+    None,
+    /// By far the commonest: no two Services have the same address and port.
+    One(At),
+    Many(Vec<At>),
+}
+
+impl Candidates {
+    fn add(&mut self, at: At) {
+        match self {
+            Candidates::None => *self = Candidates::One(at),
+            Candidates::One(first) => *self = Candidates::Many(vec![*first, at]),
+            Candidates::Many(list) => list.push(at),
         }
     }
 }
@@ -117,7 +137,7 @@ impl Ranks {
         let mut ranks = vec![(vec![0; slots], 0); chains];
         for (slot, segment) in segments {
             for (chain, rows) in segment.shared() {
-                if let Some((before, total)) = ranks.get_mut(usize::from(*chain)) {
+                if let Some((before, total)) = ranks.get_mut(usize::from(chain)) {
                     before[slot as usize] = *total;
                     *total += rows.len() as u32;
                 }

@@ -8,10 +8,12 @@
 #![forbid(unsafe_code)]
 
 mod conntrack;
+pub mod digits;
 mod draw;
 mod index;
 pub mod ipvs;
 mod kernel;
+mod list;
 mod net;
 pub mod nft;
 mod outcome;
@@ -20,16 +22,19 @@ mod pass;
 mod recent;
 mod rules;
 mod ruleset;
+mod segment;
 mod text;
 mod walk;
 
 pub use conntrack::{Conntrack, Entry as ConntrackEntry, State as ConntrackState, Timeouts};
 pub use kernel::{Kernel, KernelConfig};
+pub use list::{Rule, RuleList, Text};
 pub use net::{Cidr, Net};
 pub use outcome::{Observed, Opened, Share};
 pub use packet::{Entry, Flow, L4, Nat, OriginId, Verdict};
 pub use recent::{LIST_TOT, RecentLists};
-pub use rules::{ChainRef, CtStates, Hook, Match, Placed, Probability, Rule, Table, Target};
-pub use ruleset::{Base, OwnChain, Ruleset, Segment, SharedChain};
+pub use rules::{ChainRef, CtStates, Hook, Match, Probability, Table, Target};
+pub use ruleset::{Base, Ruleset, SharedChain};
+pub use segment::{OwnChain, Segment};
 pub use text::{iptables_restore, rule_text};
 pub use walk::TraceStep;

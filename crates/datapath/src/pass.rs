@@ -41,7 +41,6 @@ impl Kernel {
             walked: 0,
             ended_at: None,
             changes: Vec::new(),
-            found: Vec::new(),
         }
     }
 

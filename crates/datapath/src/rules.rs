@@ -1,9 +1,8 @@
 //! Typed rules: what `iptables` can say, as far as kube-proxy says it.
 
 use crate::ipvs::Dimensions;
-use crate::{L4, Net, OriginId};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use crate::{L4, Net, Text};
+use std::net::{IpAddr, SocketAddr};
 
 /// A netfilter table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +39,7 @@ pub enum Hook {
 }
 
 impl Hook {
+    pub(crate) const COUNT: usize = 5;
     /// `PREROUTING`, the name of the built-in chain.
     pub const fn name(self) -> &'static str {
         match self {
@@ -87,26 +87,43 @@ impl CtStates {
     }
 }
 
-/// `--probability` of the `statistic` match, in units of 1e-10 as it is printed.
+/// `--probability` of the `statistic` match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Probability(pub u64);
+pub struct Probability {
+    printed: u64,
+    threshold: u32,
+}
 
 impl Probability {
     const UNIT: u64 = 10_000_000_000;
 
-    /// `1/n` as Go's and C's `%0.10f` print it: rounded from the binary fraction.
-    pub fn one_of(n: u32) -> Probability {
-        match n {
-            0 | 1 => Probability(Self::UNIT),
-            _ => {
-                let text = format!("{:.10}", 1.0 / f64::from(n));
-                Probability(text.bytes().skip(2).fold(0, |p, b| p * 10 + u64::from(b - b'0')))
-            }
-        }
+    /// So many parts of 1e10, as it is printed; at most all of them.
+    pub const fn new(printed: u64) -> Probability {
+        let printed = if printed > Self::UNIT { Self::UNIT } else { printed };
+        // lround(2^31 * p) (`libxt_statistic.c`)
+        let threshold = (((printed as u128) << 31) + (Self::UNIT as u128) / 2) / Self::UNIT as u128;
+        Probability { printed, threshold: threshold as u32 }
     }
-    /// What the kernel compares 31 random bits with: `lround(2^31 * p)` (`libxt_statistic.c`).
+    /// `1/n` as Go's and C's `%0.10f` print it: rounded from the binary fraction, a tie to the even digit.
+    pub fn one_of(n: u32) -> Probability {
+        if n < 2 {
+            return Probability::new(Self::UNIT);
+        }
+        // 1/n is a fraction of 2^shift with 53 bits.
+        let bits = (1.0 / f64::from(n)).to_bits();
+        let (shift, fraction) = (1075 - (bits >> 52), bits & ((1 << 52) - 1) | 1 << 52);
+        let product = u128::from(fraction) * u128::from(Self::UNIT);
+        let (whole, rest, half) = (product >> shift, product & ((1 << shift) - 1), 1u128 << (shift - 1));
+        let up = rest > half || rest == half && whole & 1 == 1;
+        Probability::new(whole as u64 + u64::from(up))
+    }
+    /// In units of 1e-10.
+    pub const fn printed(self) -> u64 {
+        self.printed
+    }
+    /// What the kernel compares 31 random bits with.
     pub const fn threshold(self) -> u32 {
-        ((((self.0 as u128) << 31) + (Self::UNIT as u128) / 2) / Self::UNIT as u128) as u32
+        self.threshold
     }
     /// The chance that the kernel gives it.
     pub fn chance(self) -> f64 {
@@ -114,11 +131,11 @@ impl Probability {
     }
 }
 
-/// An option of a rule that a packet must meet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An option of a rule that a packet must meet. Its texts are in the rule's [`crate::RuleList`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match {
     /// `-m comment --comment`: always true.
-    Comment(Arc<str>),
+    Comment(Text),
     /// `-s`.
     Source {
         /// The addresses.
@@ -160,7 +177,7 @@ pub enum Match {
     /// `-m recent --rcheck`: the source is in the list since at most so many seconds.
     RecentCheck {
         /// Name of the list.
-        name: Arc<str>,
+        name: Text,
         /// `--seconds`.
         seconds: u32,
         /// `--reap`: forget older entries.
@@ -169,7 +186,7 @@ pub enum Match {
     /// `-m recent --set`: writes the source into the list; always true.
     RecentSet {
         /// Name of the list.
-        name: Arc<str>,
+        name: Text,
     },
     /// `-m addrtype --dst-type LOCAL`.
     DestinationLocal,
@@ -180,7 +197,7 @@ pub enum Match {
     /// `-m set --match-set`.
     InSet {
         /// Name of the set.
-        name: Arc<str>,
+        name: Text,
         /// Its place in [`crate::ipvs::Base::sets`].
         set: u16,
         /// What is looked up.
@@ -192,9 +209,22 @@ pub enum Match {
     VirtualServer {
         /// `--vproto`.
         proto: L4,
-        /// `--vaddr` and `--vport`.
-        addr: SocketAddr,
+        /// `--vaddr`.
+        ip: IpAddr,
+        /// `--vport`.
+        port: u16,
     },
+}
+
+impl Match {
+    /// Whether it is in the rule's own header, which the kernel looks at before all other options.
+    pub(crate) const fn is_header(&self) -> bool {
+        matches!(self, Match::Source { .. } | Match::Destination { .. } | Match::Proto(_) | Match::ProtoOnly(_))
+    }
+    /// Whether looking at it draws a number or touches a list.
+    pub(crate) const fn has_effect(&self) -> bool {
+        matches!(self, Match::Statistic(_) | Match::RecentCheck { .. } | Match::RecentSet { .. } | Match::InSet { .. })
+    }
 }
 
 /// What a rule does with a packet that it matches.
@@ -225,59 +255,21 @@ pub enum Target {
     },
 }
 
-/// A rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// All of these must hold; in the order in which they are written.
-    pub matches: Box<[Match]>,
-    /// What happens then.
-    pub target: Target,
-    /// Where the rule comes from.
-    pub origin: OriginId,
-}
-
-impl Rule {
-    /// A rule.
-    pub fn new(matches: impl Into<Box<[Match]>>, target: Target, origin: OriginId) -> Rule {
-        Rule { matches: matches.into(), target, origin }
-    }
-    /// The rule's protocol, single destination address and port, if it asks for them before anything that
-    /// draws a number or touches a list (addresses and protocol are always asked for first).
-    pub(crate) fn selector(&self) -> (Option<L4>, Option<std::net::IpAddr>, Option<u16>) {
-        let (mut proto, mut dst, mut port) = (None, None, None);
-        let mut pure = true;
-        for m in &self.matches {
-            match m {
-                Match::Proto(p) | Match::ProtoOnly(p) => proto = Some(*p),
-                Match::Destination { net: Net::Host(ip), not: false } => dst = Some(*ip),
-                Match::DestinationPort(p) if pure => port = Some(*p),
-                Match::Statistic(_) | Match::RecentCheck { .. } | Match::RecentSet { .. } => pure = false,
-                _ => {}
-            }
-        }
-        (proto, dst, port)
-    }
-}
-
-/// A rule at the end of a chain (`-A CHAIN ...`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placed {
-    /// The chain.
-    pub chain: ChainRef,
-    /// The rule.
-    pub rule: Rule,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn probabilities_are_printed_and_rounded_as_by_iptables() {
-        assert_eq!(Probability::one_of(3), Probability(3_333_333_333));
+        assert_eq!(Probability::one_of(3), Probability::new(3_333_333_333));
         assert_eq!(Probability::one_of(3).threshold(), 715_827_883);
         assert_eq!(Probability::one_of(2).threshold(), 1 << 30);
-        assert_eq!(Probability::one_of(2048), Probability(4_882_812), "a tie goes to the even digit");
+        assert_eq!(Probability::one_of(2048), Probability::new(4_882_812), "a tie goes to the even digit");
         assert_eq!(Probability::one_of(1).chance(), 1.0);
+        for n in (2..5_000).chain([65_535, 1 << 20, u32::MAX]) {
+            let text = format!("{:.10}", 1.0 / f64::from(n));
+            let printed = text.bytes().skip(2).fold(0, |p, b| p * 10 + u64::from(b - b'0'));
+            assert_eq!(Probability::one_of(n).printed(), printed, "1/{n}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! are ordered by key, so the same segments give the same rules whatever the order of changes.
 
 use crate::index::{Index, Ranks};
-use crate::{ChainRef, Hook, Match, Placed, Rule, Table, Target};
+use crate::{ChainRef, Hook, RuleList, Segment, Table, Target};
 use lab_base::{OrdMap, Vector};
 use std::sync::{Arc, OnceLock};
 
@@ -22,24 +22,15 @@ pub struct SharedChain {
     pub printed: bool,
 }
 
-/// A chain of a segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnChain {
-    /// Its table.
-    pub table: Table,
-    /// Its name.
-    pub name: Arc<str>,
-}
-
 /// What is always there. Rules of `head` stand before those of the segments, rules of `tail` after.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Base {
     /// The chains, in the order in which they are declared.
     pub chains: Vec<SharedChain>,
     /// Rules before all segments, in written order.
-    pub head: Vec<Placed>,
+    pub head: RuleList,
     /// Rules after all segments, in written order.
-    pub tail: Vec<Placed>,
+    pub tail: RuleList,
 }
 
 impl Base {
@@ -48,82 +39,13 @@ impl Base {
         let at = self.chains.iter().position(|c| c.table == table && &*c.name == name)?;
         u16::try_from(at).ok()
     }
-    pub(crate) fn hook(&self, table: Table, hook: Hook) -> Option<u16> {
-        let at = self.chains.iter().position(|c| c.table == table && c.hook == Some(hook))?;
-        u16::try_from(at).ok()
-    }
-}
-
-/// Rules that come and go together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Segment {
-    chains: Vec<OwnChain>,
-    rules: Vec<Placed>,
-    /// For each own chain, its rules.
-    own: Vec<Vec<u32>>,
-    /// For each shared chain that has rules of this segment, those rules.
-    shared: Vec<(u16, Vec<u32>)>,
-}
-
-impl Segment {
-    /// A segment with these chains, in the order in which they are declared, and rules as they are written.
-    pub fn new(chains: Vec<OwnChain>, rules: Vec<Placed>) -> Segment {
-        let mut own = vec![Vec::new(); chains.len()];
-        let mut shared: Vec<(u16, Vec<u32>)> = Vec::new();
-        for (row, placed) in rules.iter().enumerate() {
-            let row = row as u32;
-            match placed.chain {
-                ChainRef::Own(c) => {
-                    if let Some(list) = own.get_mut(usize::from(c)) {
-                        list.push(row);
-                    }
-                }
-                ChainRef::Shared(c) => match shared.iter_mut().find(|(at, _)| *at == c) {
-                    Some((_, list)) => list.push(row),
-                    None => shared.push((c, vec![row])),
-                },
-            }
-        }
-        shared.sort_by_key(|(c, _)| *c);
-        Segment { chains, rules, own, shared }
-    }
-    /// Its chains.
-    pub fn chains(&self) -> &[OwnChain] {
-        &self.chains
-    }
-    /// Its rules, as they are written.
-    pub fn rules(&self) -> &[Placed] {
-        &self.rules
-    }
-    pub(crate) fn own_rows(&self, chain: u16) -> &[u32] {
-        self.own.get(usize::from(chain)).map_or(&[], Vec::as_slice)
-    }
-    pub(crate) fn shared_rows(&self, chain: u16) -> &[u32] {
-        self.shared.iter().find(|(c, _)| *c == chain).map_or(&[], |(_, rows)| rows.as_slice())
-    }
-    pub(crate) fn shared(&self) -> &[(u16, Vec<u32>)] {
-        &self.shared
-    }
-    pub(crate) fn rule(&self, row: u32) -> Option<&Rule> {
-        self.rules.get(row as usize).map(|p| &p.rule)
-    }
-    fn recent_names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.rules.iter().flat_map(|p| &p.rule.matches).filter_map(|m| match m {
-            Match::RecentCheck { name, .. } | Match::RecentSet { name } => Some(name),
-            _ => None,
-        })
-    }
-    fn shape(&self) -> impl Iterator<Item = (u16, usize)> + '_ {
-        self.shared.iter().map(|(c, rows)| (*c, rows.len()))
-    }
 }
 
 /// All rules of a node for one address family. A clone shares everything.
 #[derive(Clone, Debug)]
 pub struct Ruleset {
     base: Arc<Base>,
-    head: Arc<Vec<Vec<u32>>>,
-    tail: Arc<Vec<Vec<u32>>>,
+    places: Arc<Places>,
     by_key: OrdMap<Arc<str>, u32>,
     slots: Vector<Option<Arc<Segment>>>,
     free: Vector<u32>,
@@ -139,27 +61,47 @@ impl Default for Ruleset {
     }
 }
 
-fn rows_by_chain(base: &Base, rules: &[Placed]) -> Arc<Vec<Vec<u32>>> {
-    let mut rows = vec![Vec::new(); base.chains.len()];
-    for (row, placed) in rules.iter().enumerate() {
-        if let ChainRef::Shared(c) = placed.chain
-            && let Some(list) = rows.get_mut(usize::from(c))
-        {
-            list.push(row as u32);
+/// Where the base's rules and hooks are, to be found fast.
+#[derive(Debug, Default)]
+struct Places {
+    /// For each chain, the rows of its rules in the head.
+    head: Vec<Vec<u32>>,
+    /// For each chain, the rows of its rules in the tail.
+    tail: Vec<Vec<u32>>,
+    /// The chain of each hook of each table.
+    hooks: [[Option<u16>; Hook::COUNT]; 2],
+}
+
+impl Places {
+    fn of(base: &Base) -> Arc<Places> {
+        let rows = |list: &RuleList| {
+            let mut rows = vec![Vec::new(); base.chains.len()];
+            for (row, rule) in list.rules().iter().enumerate() {
+                if let ChainRef::Shared(c) = rule.chain
+                    && let Some(list) = rows.get_mut(usize::from(c))
+                {
+                    list.push(row as u32);
+                }
+            }
+            rows
+        };
+        let mut hooks = [[None; Hook::COUNT]; 2];
+        for (at, chain) in base.chains.iter().enumerate().rev() {
+            if let Some(hook) = chain.hook {
+                hooks[chain.table as usize][hook as usize] = u16::try_from(at).ok();
+            }
         }
+        Arc::new(Places { head: rows(&base.head), tail: rows(&base.tail), hooks })
     }
-    Arc::new(rows)
 }
 
 impl Ruleset {
     /// Only the base.
     pub fn new(base: Arc<Base>) -> Ruleset {
-        let head = rows_by_chain(&base, &base.head);
-        let tail = rows_by_chain(&base, &base.tail);
+        let places = Places::of(&base);
         Ruleset {
             base,
-            head,
-            tail,
+            places,
             by_key: OrdMap::new(),
             slots: Vector::new(),
             free: Vector::new(),
@@ -174,8 +116,7 @@ impl Ruleset {
     }
     /// The same segments on another base with the same chains.
     pub fn set_base(&mut self, base: Arc<Base>) {
-        self.head = rows_by_chain(&base, &base.head);
-        self.tail = rows_by_chain(&base, &base.tail);
+        self.places = Places::of(&base);
         self.base = base;
         self.ranks = Arc::default();
     }
@@ -193,19 +134,19 @@ impl Ruleset {
         let old = old_slot.and_then(|slot| self.slot(slot).cloned());
         if let (Some(old), Some(slot)) = (&old, old_slot) {
             self.index.remove(slot, old);
-            for name in old.recent_names() {
+            for name in old.list().recent_names() {
                 if let Some(count) = self.recent.get_mut(name) {
                     *count -= 1;
                 }
             }
         }
         if let Some(segment) = &segment {
-            for name in segment.recent_names() {
-                *self.recent.entry(name.clone()).or_insert(0) += 1;
+            for name in segment.list().recent_names() {
+                *self.recent.entry(name.into()).or_insert(0) += 1;
             }
         }
         if let Some(old) = &old {
-            for name in old.recent_names() {
+            for name in old.list().recent_names() {
                 if self.recent.get(name) == Some(&0) {
                     self.recent.remove(name);
                 }
@@ -244,7 +185,7 @@ impl Ruleset {
     }
     /// How many rules there are, the built-in chains' included.
     pub fn rule_count(&self) -> usize {
-        self.base.head.len() + self.base.tail.len() + self.segments().map(|(_, s)| s.rules.len()).sum::<usize>()
+        self.base.head.len() + self.base.tail.len() + self.segments().map(|(_, s)| s.list().len()).sum::<usize>()
     }
     /// Whether some rule uses this `recent` list.
     pub fn uses_recent(&self, name: &str) -> bool {
@@ -261,9 +202,9 @@ impl Ruleset {
                     return true;
                 }
                 let rules = if tail { &base.tail } else { &base.head };
-                for (row, placed) in rules.iter().enumerate() {
-                    if placed.chain != ChainRef::Shared(at)
-                        || !crate::text::target_text(&base, None, &placed.rule.target).starts_with(target)
+                for (row, rule) in rules.rules().iter().enumerate() {
+                    if rule.chain != ChainRef::Shared(at)
+                        || !crate::text::target_text(&base, None, &rule.target).starts_with(target)
                     {
                         continue;
                     }
@@ -288,20 +229,16 @@ impl Ruleset {
     fn remove_from_segments(&mut self, shared: Option<u16>, chain: &str, target: &str, left: &mut usize) -> bool {
         let all: Vec<_> = self.segments().map(|(k, s)| (k.clone(), s.clone())).collect();
         for (key, segment) in all {
-            for (row, placed) in segment.rules.iter().enumerate() {
-                let here = match placed.chain {
+            for (row, rule) in segment.list().rules().iter().enumerate() {
+                let here = match rule.chain {
                     ChainRef::Shared(c) => shared == Some(c),
-                    ChainRef::Own(c) => segment.chains.get(usize::from(c)).is_some_and(|c| &*c.name == chain),
+                    ChainRef::Own(c) => segment.chain_name(c) == Some(chain),
                 };
-                if !here
-                    || !crate::text::target_text(&self.base, Some(&segment), &placed.rule.target).starts_with(target)
-                {
+                if !here || !crate::text::target_text(&self.base, Some(&segment), &rule.target).starts_with(target) {
                     continue;
                 }
                 if *left == 0 {
-                    let mut rules = segment.rules.clone();
-                    rules.remove(row);
-                    self.set_segment(&key, Some(Arc::new(Segment::new(segment.chains.clone(), rules))));
+                    self.set_segment(&key, Some(Arc::new(segment.without(row))));
                     return true;
                 }
                 *left -= 1;
@@ -322,11 +259,14 @@ impl Ruleset {
     pub(crate) fn in_order(&self) -> impl Iterator<Item = (u32, &Arc<Segment>)> {
         self.by_key.values().filter_map(|slot| Some((*slot, self.slot(*slot)?)))
     }
+    pub(crate) fn hook(&self, table: Table, hook: Hook) -> Option<u16> {
+        self.places.hooks[table as usize][hook as usize]
+    }
     pub(crate) fn head_rows(&self, chain: u16) -> &[u32] {
-        self.head.get(usize::from(chain)).map_or(&[], Vec::as_slice)
+        self.places.head.get(usize::from(chain)).map_or(&[], Vec::as_slice)
     }
     pub(crate) fn tail_rows(&self, chain: u16) -> &[u32] {
-        self.tail.get(usize::from(chain)).map_or(&[], Vec::as_slice)
+        self.places.tail.get(usize::from(chain)).map_or(&[], Vec::as_slice)
     }
     /// Whether jumps only go to chains that are there.
     pub fn is_closed(&self) -> bool {
@@ -336,7 +276,9 @@ impl Ruleset {
             Target::Jump(ChainRef::Own(c)) => usize::from(*c) < own,
             _ => true,
         };
-        self.base.head.iter().chain(&self.base.tail).all(|p| fits(&p.rule.target, 0))
-            && self.segments().all(|(_, s)| s.rules.iter().all(|p| fits(&p.rule.target, s.chains.len())))
+        let all_fit = |list: &RuleList, own| list.rules().iter().all(|r| fits(&r.target, own));
+        all_fit(&self.base.head, 0)
+            && all_fit(&self.base.tail, 0)
+            && self.segments().all(|(_, s)| all_fit(s.list(), s.chains().len()))
     }
 }

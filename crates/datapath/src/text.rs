@@ -1,12 +1,13 @@
 //! Rules as the text that `iptables-restore` reads.
 
-use crate::{Base, ChainRef, CtStates, L4, Match, Rule, Ruleset, Segment, Table, Target};
+use crate::digits::{push_addr, push_ip, push_number};
+use crate::{Base, ChainRef, CtStates, L4, Match, Net, Rule, RuleList, Ruleset, Segment, Table, Target};
 use std::fmt::Write;
 
 fn chain_name<'a>(base: &'a Base, segment: Option<&'a Segment>, chain: ChainRef) -> &'a str {
     match chain {
         ChainRef::Shared(c) => base.chains.get(usize::from(c)).map_or("?", |c| &c.name),
-        ChainRef::Own(c) => segment.and_then(|s| s.chains().get(usize::from(c))).map_or("?", |c| &c.name),
+        ChainRef::Own(c) => segment.and_then(|s| s.chain_name(c)).unwrap_or("?"),
     }
 }
 
@@ -17,42 +18,75 @@ fn table_of(base: &Base, segment: Option<&Segment>, chain: ChainRef) -> Option<T
     }
 }
 
-/// The match's text is written into a `String`, which cannot fail; hence the ignored results here and below.
-pub(crate) fn write_match(out: &mut String, m: &Match) {
+/// Writing into a `String` cannot fail; hence the ignored results here and below.
+pub(crate) fn write_match(out: &mut String, list: &RuleList, m: &Match) {
     let bang = |not: bool| if not { "! " } else { "" };
-    let _ = match m {
-        Match::Comment(text) if text.contains(' ') => write!(out, "-m comment --comment \"{text}\""),
-        Match::Comment(text) => write!(out, "-m comment --comment {text}"),
-        Match::Source { net, not } => write!(out, "{}-s {net}", bang(*not)),
-        Match::Destination { net, not } => write!(out, "{}-d {net}", bang(*not)),
-        Match::Proto(L4::Tcp) => write!(out, "-m tcp -p tcp"),
-        Match::Proto(L4::Udp) => write!(out, "-m udp -p udp"),
-        Match::Proto(L4::Sctp) => write!(out, "-m sctp -p sctp"),
-        Match::ProtoOnly(proto) => write!(out, "-p {proto}"),
-        Match::DestinationPort(port) => write!(out, "--dport {port}"),
-        Match::CtState { states, not } => {
-            write!(out, "-m conntrack {}--ctstate {}", bang(*not), ct_states(*states))
-        }
-        Match::Mark { value, mask, not } => write!(out, "-m mark {}--mark {value:#010x}/{mask:#010x}", bang(*not)),
-        Match::Statistic(p) => write!(
-            out,
-            "-m statistic --mode random --probability {}.{:010}",
-            p.0 / 10_000_000_000,
-            p.0 % 10_000_000_000
-        ),
-        Match::RecentCheck { name, seconds, reap } => {
-            write!(out, "-m recent --name {name} --rcheck --seconds {seconds}{}", if *reap { " --reap" } else { "" })
-        }
-        Match::RecentSet { name } => write!(out, "-m recent --name {name} --set"),
-        Match::DestinationLocal => write!(out, "-m addrtype --dst-type LOCAL"),
-        Match::SourceLocal => write!(out, "-m addrtype --src-type LOCAL"),
-        Match::SourceNotLocal => write!(out, "-m addrtype ! --src-type LOCAL"),
-        Match::InSet { name, dimensions, .. } => write!(out, "-m set --match-set {name} {}", dimensions.text()),
-        Match::NotFromBridge => write!(out, "-m physdev ! --physdev-is-in"),
-        Match::VirtualServer { proto, addr } => {
-            write!(out, "-m ipvs --vaddr {} --vproto {proto} --vport {}", addr.ip(), addr.port())
+    let net_text = |out: &mut String, option: &str, net: &Net, not: bool| {
+        out.push_str(bang(not));
+        out.push_str(option);
+        match net {
+            Net::Host(ip) => push_ip(out, *ip),
+            Net::Cidr(cidr) => {
+                push_ip(out, cidr.addr());
+                out.push('/');
+                push_number(out, cidr.prefix_len().into());
+            }
         }
     };
+    // What every service port has is written without `core::fmt`.
+    match m {
+        Match::Comment(text) => {
+            let text = list.text(*text);
+            let quote = if text.contains(' ') { "\"" } else { "" };
+            for part in ["-m comment --comment ", quote, text, quote] {
+                out.push_str(part);
+            }
+        }
+        Match::Source { net, not } => net_text(out, "-s ", net, *not),
+        Match::Destination { net, not } => net_text(out, "-d ", net, *not),
+        Match::Proto(L4::Tcp) => out.push_str("-m tcp -p tcp"),
+        Match::Proto(L4::Udp) => out.push_str("-m udp -p udp"),
+        Match::Proto(L4::Sctp) => out.push_str("-m sctp -p sctp"),
+        Match::ProtoOnly(proto) => {
+            out.push_str("-p ");
+            out.push_str(proto.name());
+        }
+        Match::DestinationPort(port) => {
+            out.push_str("--dport ");
+            push_number(out, (*port).into());
+        }
+        Match::Statistic(p) => {
+            out.push_str("-m statistic --mode random --probability ");
+            let at = out.len();
+            // One digit more in front gives the zeros behind the point.
+            push_number(out, p.printed() + 10_000_000_000);
+            let whole = if p.printed() < 10_000_000_000 { "0." } else { "1." };
+            out.replace_range(at..=at, whole);
+        }
+        Match::CtState { states, not } => {
+            let _ = write!(out, "-m conntrack {}--ctstate {}", bang(*not), ct_states(*states));
+        }
+        Match::Mark { value, mask, not } => {
+            let _ = write!(out, "-m mark {}--mark {value:#010x}/{mask:#010x}", bang(*not));
+        }
+        Match::RecentCheck { name, seconds, reap } => {
+            let (name, reap) = (list.text(*name), if *reap { " --reap" } else { "" });
+            let _ = write!(out, "-m recent --name {name} --rcheck --seconds {seconds}{reap}");
+        }
+        Match::RecentSet { name } => {
+            let _ = write!(out, "-m recent --name {} --set", list.text(*name));
+        }
+        Match::DestinationLocal => out.push_str("-m addrtype --dst-type LOCAL"),
+        Match::SourceLocal => out.push_str("-m addrtype --src-type LOCAL"),
+        Match::SourceNotLocal => out.push_str("-m addrtype ! --src-type LOCAL"),
+        Match::InSet { name, dimensions, .. } => {
+            let _ = write!(out, "-m set --match-set {} {}", list.text(*name), dimensions.text());
+        }
+        Match::NotFromBridge => out.push_str("-m physdev ! --physdev-is-in"),
+        Match::VirtualServer { proto, ip, port } => {
+            let _ = write!(out, "-m ipvs --vaddr {ip} --vproto {proto} --vport {port}");
+        }
+    }
 }
 
 fn ct_states(states: CtStates) -> String {
@@ -83,12 +117,12 @@ pub(crate) fn target_text(base: &Base, segment: Option<&Segment>, target: &Targe
     }
 }
 
-fn write_rule(out: &mut String, base: &Base, segment: Option<&Segment>, chain: ChainRef, rule: &Rule) {
+fn write_rule(out: &mut String, base: &Base, segment: Option<&Segment>, list: &RuleList, rule: &Rule) {
     out.push_str("-A ");
-    out.push_str(chain_name(base, segment, chain));
-    for m in &rule.matches {
+    out.push_str(chain_name(base, segment, rule.chain));
+    for m in list.matches(rule) {
         out.push(' ');
-        write_match(out, m);
+        write_match(out, list, m);
     }
     match rule.target {
         Target::None => {}
@@ -98,7 +132,8 @@ fn write_rule(out: &mut String, base: &Base, segment: Option<&Segment>, chain: C
             out.push_str(chain_name(base, segment, to));
         }
         Target::Dnat(to) => {
-            let _ = write!(out, " -j DNAT --to-destination {to}");
+            out.push_str(" -j DNAT --to-destination ");
+            push_addr(out, to);
         }
         _ => {
             out.push_str(" -j ");
@@ -107,10 +142,10 @@ fn write_rule(out: &mut String, base: &Base, segment: Option<&Segment>, chain: C
     }
 }
 
-/// One rule as `-A CHAIN ... -j TARGET`. `segment` is the one that the rule is in, if it is in one.
-pub fn rule_text(base: &Base, segment: Option<&Segment>, chain: ChainRef, rule: &Rule) -> String {
+/// One rule of a list as `-A CHAIN ... -j TARGET`. `segment` is the one that the rule is in, if it is in one.
+pub fn rule_text(base: &Base, segment: Option<&Segment>, list: &RuleList, rule: &Rule) -> String {
     let mut out = String::new();
-    write_rule(&mut out, base, segment, chain, rule);
+    write_rule(&mut out, base, segment, list, rule);
     out
 }
 
@@ -131,27 +166,29 @@ pub(crate) fn iptables_restore_tables(out: &mut String, rules: &Ruleset, tables:
         }
         for (_, segment) in rules.segments() {
             for chain in segment.chains().iter().filter(|c| c.table == table) {
-                let _ = writeln!(out, ":{} - [0:0]", chain.name);
+                out.push(':');
+                out.push_str(segment.list().text(chain.name));
+                out.push_str(" - [0:0]\n");
             }
         }
         let shown = |chain: ChainRef| match chain {
             ChainRef::Shared(c) => base.chains.get(usize::from(c)).is_some_and(|c| c.table == table && c.printed),
             ChainRef::Own(_) => false,
         };
-        for placed in base.head.iter().filter(|p| shown(p.chain)) {
-            write_rule(out, base, None, placed.chain, &placed.rule);
+        for rule in base.head.rules().iter().filter(|r| shown(r.chain)) {
+            write_rule(out, base, None, &base.head, rule);
             out.push('\n');
         }
         for (_, segment) in rules.segments() {
-            for placed in segment.rules() {
-                if table_of(base, Some(segment), placed.chain) == Some(table) {
-                    write_rule(out, base, Some(segment), placed.chain, &placed.rule);
+            for rule in segment.list().rules() {
+                if table_of(base, Some(segment), rule.chain) == Some(table) {
+                    write_rule(out, base, Some(segment), segment.list(), rule);
                     out.push('\n');
                 }
             }
         }
-        for placed in base.tail.iter().filter(|p| shown(p.chain)) {
-            write_rule(out, base, None, placed.chain, &placed.rule);
+        for rule in base.tail.rules().iter().filter(|r| shown(r.chain)) {
+            write_rule(out, base, None, &base.tail, rule);
             out.push('\n');
         }
         out.push_str("COMMIT\n");

@@ -1,10 +1,11 @@
 //! A packet's way through tables and chains.
 
 use crate::draw::Draw;
+use crate::index::Candidates;
 use crate::ipvs::{Scheduled, Table as IpvsTable};
 use crate::nft::SetElements;
 use crate::recent::RecentLists;
-use crate::{ChainRef, CtStates, Flow, Hook, Match, OriginId, Rule, Ruleset, Segment, Table, Target, text};
+use crate::{ChainRef, CtStates, Flow, Hook, Match, OriginId, Rule, RuleList, Ruleset, Segment, Table, Target, text};
 use lab_base::Time;
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
@@ -86,6 +87,10 @@ impl Packet {
     }
 }
 
+/// Where a rule is: its list, and the segment that it belongs to.
+#[derive(Clone, Copy)]
+struct In<'a>(&'a RuleList, Option<&'a Arc<Segment>>);
+
 enum Step {
     Next,
     Return,
@@ -116,8 +121,6 @@ pub(crate) struct Walk<'a> {
     /// The last step that ended a table.
     pub(crate) ended_at: Option<usize>,
     pub(crate) changes: Vec<Change>,
-    /// For the index to put into what it finds.
-    pub(crate) found: Vec<(u32, u32)>,
 }
 
 /// Whether an address is one of the node's own; all of 127.0.0.0/8 is.
@@ -134,7 +137,7 @@ impl Walk<'_> {
     /// Runs the table's built-in chain of this hook; its policy is ACCEPT.
     pub(crate) fn hook(&mut self, table: Table, hook: Hook, packet: &mut Packet) -> Option<(End, OriginId)> {
         let rules = self.rules;
-        let chain = rules.base().hook(table, hook)?;
+        let chain = rules.hook(table, hook)?;
         self.entry_origin = OriginId::NONE;
         match self.shared(hook, chain, packet, 0) {
             Step::End(end, origin) => {
@@ -148,11 +151,10 @@ impl Walk<'_> {
     fn shared(&mut self, hook: Hook, chain: u16, packet: &mut Packet, depth: u32) -> Step {
         let rules = self.rules;
         let base = rules.base();
-        let at = ChainRef::Shared(chain);
         let mut number = 0;
         for row in rules.head_rows(chain) {
             number += 1;
-            let step = self.rule(hook, None, at, number, &base.head[*row as usize].rule, packet, depth);
+            let step = self.rule(hook, In(&base.head, None), number, &base.head.rules()[*row as usize], packet, depth);
             if !matches!(step, Step::Next) {
                 return step;
             }
@@ -167,7 +169,7 @@ impl Walk<'_> {
         }
         for row in rules.tail_rows(chain) {
             number += 1;
-            let step = self.rule(hook, None, at, number, &base.tail[*row as usize].rule, packet, depth);
+            let step = self.rule(hook, In(&base.tail, None), number, &base.tail.rules()[*row as usize], packet, depth);
             if !matches!(step, Step::Next) {
                 return step;
             }
@@ -181,7 +183,7 @@ impl Walk<'_> {
             for row in segment.shared_rows(chain) {
                 *number += 1;
                 let Some(rule) = segment.rule(*row) else { continue };
-                let step = self.rule(hook, Some(segment), ChainRef::Shared(chain), *number, rule, packet, depth);
+                let step = self.rule(hook, In(segment.list(), Some(segment)), *number, rule, packet, depth);
                 if !matches!(step, Step::Next) {
                     return step;
                 }
@@ -197,32 +199,35 @@ impl Walk<'_> {
         if total == 0 {
             return Step::Next;
         }
-        // The same list serves again and again; jumps from here go on with a list of their own.
-        let mut found = std::mem::take(&mut self.found);
-        found.clear();
-        rules.index().candidates(chain, &packet.flow, &mut found);
+        // Rules of the chain before this position are counted already.
+        let (mut counted, mut ended) = (0, Step::Next);
+        let mut meet = |walk: &mut Self, packet: &mut Packet, at: (u32, u32), here: u32| {
+            let Some(segment) = rules.slot(at.0) else { return false };
+            let Some(rule) = segment.rule(at.1) else { return false };
+            walk.walked += here - counted;
+            counted = here + 1;
+            ended = walk.rule(hook, In(segment.list(), Some(segment)), *number + here + 1, rule, packet, depth);
+            !matches!(ended, Step::Next)
+        };
         let position = |(slot, row): (u32, u32)| {
             let inside = rules.slot(slot).map_or(0, |s| s.shared_rows(chain).partition_point(|r| *r < row));
             ranks.before(chain, slot) + inside as u32
         };
-        if found.len() > 1 {
-            found.sort_by_cached_key(|at| position(*at));
-        }
-        // Rules of the chain before this position are counted already.
-        let (mut counted, mut ended) = (0, Step::Next);
-        for at in &found {
-            let Some(segment) = rules.slot(at.0) else { continue };
-            let Some(rule) = segment.rule(at.1) else { continue };
-            let here = position(*at);
-            self.walked += here - counted;
-            counted = here + 1;
-            let step = self.rule(hook, Some(segment), ChainRef::Shared(chain), *number + here + 1, rule, packet, depth);
-            if !matches!(step, Step::Next) {
-                ended = step;
-                break;
+        match rules.index().candidates(chain, &packet.flow) {
+            Candidates::None => {}
+            Candidates::One(at) => {
+                meet(self, packet, at, position(at));
+            }
+            Candidates::Many(found) => {
+                let mut found: Vec<_> = found.into_iter().map(|at| (position(at), at)).collect();
+                found.sort_unstable();
+                for (here, at) in found {
+                    if meet(self, packet, at, here) {
+                        break;
+                    }
+                }
             }
         }
-        self.found = found;
         if !matches!(ended, Step::Next) {
             return ended;
         }
@@ -236,7 +241,7 @@ impl Walk<'_> {
         for row in segment.own_rows(chain) {
             number += 1;
             let Some(rule) = segment.rule(*row) else { continue };
-            let step = self.rule(hook, Some(segment), ChainRef::Own(chain), number, rule, packet, depth);
+            let step = self.rule(hook, In(segment.list(), Some(segment)), number, rule, packet, depth);
             if !matches!(step, Step::Next) {
                 return step;
             }
@@ -244,29 +249,39 @@ impl Walk<'_> {
         Step::Next
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the place of a rule, the rule and the packet")]
-    fn rule(
-        &mut self,
-        hook: Hook,
-        segment: Option<&Arc<Segment>>,
-        chain: ChainRef,
-        number: u32,
-        rule: &Rule,
-        packet: &mut Packet,
-        depth: u32,
-    ) -> Step {
+    fn rule(&mut self, hook: Hook, at: In<'_>, number: u32, rule: &Rule, packet: &mut Packet, depth: u32) -> Step {
+        let In(list, segment) = at;
         self.walked += 1;
-        let failed = self.first_unmet(rule, packet);
+        if self.steps.is_none() && rule.in_order {
+            // The common way: nobody asks which option it was.
+            let matches = list.matches(rule);
+            if !matches.iter().all(|m| self.meets_header(m, packet).unwrap_or_else(|| self.meets(list, m, packet))) {
+                return Step::Next;
+            }
+            let origin = if rule.origin == OriginId::NONE { self.entry_origin } else { rule.origin };
+            return self.act(hook, segment, rule, origin, packet, depth);
+        }
+        let failed = self.first_unmet(list, rule, packet);
         // A rule over a set is there for whom its entry is.
         let shared = rule.origin == OriginId::NONE && failed.is_none();
         let origin = if shared { self.entry_origin } else { rule.origin };
         if self.steps.is_some() {
-            let step = TraceStep { origin, ..self.step(hook, segment, chain, number, rule, failed) };
+            let step = TraceStep { origin, ..self.step(hook, at, number, rule, failed) };
             self.steps.get_or_insert_default().push(step);
         }
-        if failed.is_some() {
-            return Step::Next;
-        }
+        if failed.is_some() { Step::Next } else { self.act(hook, segment, rule, origin, packet, depth) }
+    }
+
+    /// What a rule does with a packet that it matches.
+    fn act(
+        &mut self,
+        hook: Hook,
+        segment: Option<&Arc<Segment>>,
+        rule: &Rule,
+        origin: OriginId,
+        packet: &mut Packet,
+        depth: u32,
+    ) -> Step {
         match rule.target {
             Target::None => Step::Next,
             Target::Return => Step::Return,
@@ -300,71 +315,69 @@ impl Walk<'_> {
 
     /// The first option that does not hold. As the kernel does, addresses and protocol come first
     /// (they are in the rule's own header), then the others in written order.
-    fn first_unmet(&mut self, rule: &Rule, packet: &Packet) -> Option<usize> {
-        let flow = &packet.flow;
-        for (i, m) in rule.matches.iter().enumerate() {
-            let holds = match m {
-                Match::Source { net, not } => net.contains(flow.src.ip()) != *not,
-                Match::Destination { net, not } => net.contains(flow.dst.ip()) != *not,
-                Match::Proto(proto) | Match::ProtoOnly(proto) => flow.proto == *proto && !packet.echo,
-                _ => true,
-            };
-            if !holds {
-                return Some(i);
-            }
-        }
-        for (i, m) in rule.matches.iter().enumerate() {
-            let holds = match m {
-                Match::Comment(_) | Match::Source { .. } | Match::Destination { .. } => true,
-                Match::Proto(_) | Match::ProtoOnly(_) => true,
-                // No bridges here: what is routed came in through no port of one.
-                Match::NotFromBridge => true,
-                Match::DestinationPort(port) => flow.dst.port() == *port,
-                Match::InSet { set, dimensions, .. } => {
-                    let entry = self.ipvs.and_then(|table| table.matches(*set, *dimensions, packet));
-                    self.entry_origin = entry.unwrap_or(self.entry_origin);
-                    entry.is_some()
-                }
-                Match::VirtualServer { proto, addr } => packet.ipvs == Some(*addr) && flow.proto == *proto,
-                Match::CtState { states, not } => packet.state.meets(*states) != *not,
-                Match::Mark { value, mask, not } => (packet.mark & mask == *value) != *not,
-                Match::Statistic(p) => (self.decide)(Draw::Statistic(*p)) == 0,
-                Match::RecentCheck { name, seconds, reap } => {
-                    let hit = self.recent.check(name, flow.src.ip(), self.now, *seconds);
-                    if *reap {
-                        self.changes.push(Change::RecentReap { list: name.clone(), seconds: *seconds });
-                    }
-                    hit
-                }
-                Match::RecentSet { name } => {
-                    self.changes.push(Change::RecentSet { list: name.clone(), ip: flow.src.ip() });
-                    true
-                }
-                Match::DestinationLocal => self.is_local(flow.dst.ip()),
-                Match::SourceLocal => self.is_local(flow.src.ip()),
-                Match::SourceNotLocal => !self.is_local(flow.src.ip()),
-            };
-            if !holds {
-                return Some(i);
-            }
-        }
-        None
+    fn first_unmet(&mut self, list: &RuleList, rule: &Rule, packet: &Packet) -> Option<usize> {
+        let matches = list.matches(rule);
+        let header = matches.iter().position(|m| self.meets_header(m, packet) == Some(false));
+        header.or_else(|| matches.iter().position(|m| !m.is_header() && !self.meets(list, m, packet)))
     }
 
-    fn step(
-        &self,
-        hook: Hook,
-        segment: Option<&Arc<Segment>>,
-        chain: ChainRef,
-        number: u32,
-        rule: &Rule,
-        failed: Option<usize>,
-    ) -> TraceStep {
+    /// Whether an option of the rule's header holds; `None` if it isn't one.
+    fn meets_header(&self, m: &Match, packet: &Packet) -> Option<bool> {
+        let flow = &packet.flow;
+        match m {
+            Match::Source { net, not } => Some(net.contains(flow.src.ip()) != *not),
+            Match::Destination { net, not } => Some(net.contains(flow.dst.ip()) != *not),
+            Match::Proto(proto) | Match::ProtoOnly(proto) => Some(flow.proto == *proto && !packet.echo),
+            _ => None,
+        }
+    }
+
+    /// Whether another option holds.
+    fn meets(&mut self, list: &RuleList, m: &Match, packet: &Packet) -> bool {
+        let flow = &packet.flow;
+        match m {
+            Match::Comment(_) | Match::Source { .. } | Match::Destination { .. } => true,
+            Match::Proto(_) | Match::ProtoOnly(_) => true,
+            // No bridges here: what is routed came in through no port of one.
+            Match::NotFromBridge => true,
+            Match::DestinationPort(port) => flow.dst.port() == *port,
+            Match::InSet { set, dimensions, .. } => {
+                let entry = self.ipvs.and_then(|table| table.matches(*set, *dimensions, packet));
+                self.entry_origin = entry.unwrap_or(self.entry_origin);
+                entry.is_some()
+            }
+            Match::VirtualServer { proto, ip, port } => {
+                packet.ipvs == Some(SocketAddr::new(*ip, *port)) && flow.proto == *proto
+            }
+            Match::CtState { states, not } => packet.state.meets(*states) != *not,
+            Match::Mark { value, mask, not } => (packet.mark & mask == *value) != *not,
+            Match::Statistic(p) => (self.decide)(Draw::Statistic(*p)) == 0,
+            Match::RecentCheck { name, seconds, reap } => {
+                let name = list.text(*name);
+                let hit = self.recent.check(name, flow.src.ip(), self.now, *seconds);
+                if *reap {
+                    self.changes.push(Change::RecentReap { list: name.into(), seconds: *seconds });
+                }
+                hit
+            }
+            Match::RecentSet { name } => {
+                self.changes.push(Change::RecentSet { list: list.text(*name).into(), ip: flow.src.ip() });
+                true
+            }
+            Match::DestinationLocal => self.is_local(flow.dst.ip()),
+            Match::SourceLocal => self.is_local(flow.src.ip()),
+            Match::SourceNotLocal => !self.is_local(flow.src.ip()),
+        }
+    }
+
+    fn step(&self, hook: Hook, at: In<'_>, number: u32, rule: &Rule, failed: Option<usize>) -> TraceStep {
         let base = self.rules.base();
-        let segment = segment.map(Arc::as_ref);
-        let (table, name) = match chain {
+        let (list, segment) = (at.0, at.1.map(Arc::as_ref));
+        let (table, name) = match rule.chain {
             ChainRef::Shared(c) => base.chains.get(usize::from(c)).map(|c| (c.table, c.name.clone())),
-            ChainRef::Own(c) => segment.and_then(|s| s.chains().get(usize::from(c))).map(|c| (c.table, c.name.clone())),
+            ChainRef::Own(c) => {
+                segment.and_then(|s| Some((s.chains().get(usize::from(c))?.table, s.chain_name(c)?.into())))
+            }
         }
         .unwrap_or((Table::Filter, Arc::from("?")));
         TraceStep {
@@ -373,13 +386,13 @@ impl Walk<'_> {
             chain: name,
             number,
             matched: failed.is_none(),
-            failed: failed.and_then(|i| rule.matches.get(i)).map(|m| {
+            failed: failed.and_then(|i| list.matches(rule).get(i)).map(|m| {
                 let mut out = String::new();
-                text::write_match(&mut out, m);
+                text::write_match(&mut out, list, m);
                 out
             }),
             target: text::target_text(base, segment, &rule.target),
-            text: text::rule_text(base, segment, chain, rule),
+            text: text::rule_text(base, segment, list, rule),
             origin: rule.origin,
             decided: false,
         }

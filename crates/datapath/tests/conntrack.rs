@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use datapath::{
-    Base, ChainRef, Entry, Flow, Hook, Kernel, KernelConfig, L4, Match, Net, OriginId, OwnChain, Placed, Probability,
-    Rule, Ruleset, Segment, SharedChain, Table, Target, Verdict,
+    Base, ChainRef, Entry, Flow, Hook, Kernel, KernelConfig, L4, Match, Net, OriginId, OwnChain, Probability, RuleList,
+    Ruleset, Segment, SharedChain, Table, Target, Verdict,
 };
 use lab_base::{Span, Time};
 use std::net::SocketAddr;
@@ -17,13 +17,13 @@ fn addr(text: &str) -> SocketAddr {
 fn kernel(endpoints: &[&str], masquerade: bool) -> Kernel {
     let built_in =
         |hook: Hook| SharedChain { table: Table::Nat, name: hook.name().into(), hook: Some(hook), printed: false };
-    let mut head = Vec::new();
+    let mut head = RuleList::new();
     if masquerade {
         let target = Target::Masquerade { random_fully: true };
-        head.push(Placed { chain: ChainRef::Shared(2), rule: Rule::new([], target, OriginId::NONE) });
+        head.add(ChainRef::Shared(2), &[], target, OriginId::NONE);
     }
     let chains = vec![built_in(Hook::Prerouting), built_in(Hook::Output), built_in(Hook::Postrouting)];
-    let mut rules = Ruleset::new(Arc::new(Base { chains, head, tail: vec![] }));
+    let mut rules = Ruleset::new(Arc::new(Base { chains, head, tail: RuleList::new() }));
     rules.set_segment(&"web".into(), Some(Arc::new(service(endpoints))));
     let config = KernelConfig { addresses: vec!["10.0.0.1".parse().unwrap()], ..KernelConfig::default() };
     let mut kernel = Kernel::new(config);
@@ -34,15 +34,14 @@ fn kernel(endpoints: &[&str], masquerade: bool) -> Kernel {
 fn service(endpoints: &[&str]) -> Segment {
     let to = [Match::Destination { net: Net::Host(addr("10.96.0.1:80").ip()), not: false }, Match::DestinationPort(80)];
     let own = ChainRef::Own(0);
-    let mut placed = vec![Placed { chain: ChainRef::Shared(0), rule: Rule::new(to, Target::Jump(own), OriginId(1)) }];
+    let mut list = RuleList::new();
+    let name = list.add_text(&["SVC"]);
+    list.add(ChainRef::Shared(0), &to, Target::Jump(own), OriginId(1));
     for (i, endpoint) in endpoints.iter().enumerate() {
         let chance = Match::Statistic(Probability::one_of((endpoints.len() - i) as u32));
-        placed.push(Placed {
-            chain: own,
-            rule: Rule::new([chance], Target::Dnat(addr(endpoint)), OriginId(2 + i as u32)),
-        });
+        list.add(own, &[chance], Target::Dnat(addr(endpoint)), OriginId(2 + i as u32));
     }
-    Segment::new(vec![OwnChain { table: Table::Nat, name: "SVC".into() }], placed)
+    Segment::new(vec![OwnChain { table: Table::Nat, name }], list)
 }
 
 fn flow(proto: L4, port: u16) -> Flow {

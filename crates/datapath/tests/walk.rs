@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use datapath::{
-    Base, ChainRef, CtStates, Entry, Flow, Hook, Kernel, KernelConfig, L4, Match, Net, OriginId, OwnChain, Placed,
-    Probability, Rule, Ruleset, Segment, SharedChain, Table, Target, Verdict,
+    Base, ChainRef, CtStates, Entry, Flow, Hook, Kernel, KernelConfig, L4, Match, Net, OriginId, OwnChain, Probability,
+    RuleList, Ruleset, Segment, SharedChain, Table, Target, Text, Verdict,
 };
 use lab_base::Time;
 use proptest::prelude::*;
@@ -14,7 +14,25 @@ const NAT_CHAIN: u16 = 5;
 const FILTER_CHAIN: u16 = 6;
 const MARK_CHAIN: u16 = 7;
 
-fn base(head: Vec<Placed>, tail: Vec<Placed>) -> Base {
+/// A rule before it is in a list.
+type Rule = (ChainRef, Vec<Match>, Target, OriginId);
+
+/// The texts that rules have, and a list that begins with them.
+fn texts() -> (RuleList, [Text; 6]) {
+    let mut list = RuleList::new();
+    let texts = ["some words", "L0", "L1", "L2", "A", "B"].map(|text| list.add_text(&[text]));
+    (list, texts)
+}
+
+fn list_of(rules: Vec<Rule>) -> RuleList {
+    let (mut list, _) = texts();
+    for (chain, matches, target, origin) in rules {
+        list.add(chain, &matches, target, origin);
+    }
+    list
+}
+
+fn base(head: Vec<Rule>, tail: Vec<Rule>) -> Base {
     let built_in =
         |table, hook: Hook| SharedChain { table, name: hook.name().into(), hook: Some(hook), printed: false };
     let named = |table, name: &str| SharedChain { table, name: name.into(), hook: None, printed: true };
@@ -28,19 +46,13 @@ fn base(head: Vec<Placed>, tail: Vec<Placed>) -> Base {
         named(Table::Filter, "REFUSE"),
         named(Table::Nat, "MARK"),
     ];
-    let jump = |from, to| Placed {
-        chain: ChainRef::Shared(from),
-        rule: Rule::new([], Target::Jump(ChainRef::Shared(to)), OriginId(0)),
-    };
+    let jump = |from, to| (ChainRef::Shared(from), vec![], Target::Jump(ChainRef::Shared(to)), OriginId(0));
     let mut all = vec![jump(0, NAT_CHAIN), jump(1, NAT_CHAIN), jump(3, FILTER_CHAIN), jump(4, FILTER_CHAIN)];
     let marked = Match::Mark { value: 1, mask: 1, not: false };
-    all.push(Placed {
-        chain: ChainRef::Shared(2),
-        rule: Rule::new([marked], Target::Masquerade { random_fully: true }, OriginId(0)),
-    });
-    all.push(Placed { chain: ChainRef::Shared(MARK_CHAIN), rule: Rule::new([], Target::MarkOr(1), OriginId(0)) });
+    all.push((ChainRef::Shared(2), vec![marked], Target::Masquerade { random_fully: true }, OriginId(0)));
+    all.push((ChainRef::Shared(MARK_CHAIN), vec![], Target::MarkOr(1), OriginId(0)));
     all.extend(head);
-    Base { chains, head: all, tail }
+    Base { chains, head: list_of(all), tail: list_of(tail) }
 }
 
 fn ip(n: u8) -> IpAddr {
@@ -63,15 +75,15 @@ fn one_match() -> impl Strategy<Value = Match> {
         1 => (0u8..5, 28u8..33, any::<bool>())
             .prop_map(|(n, len, not)| Match::Destination { net: datapath::Cidr::new(ip(n), len).unwrap().into(), not }),
         1 => (0u8..5, any::<bool>()).prop_map(|(n, not)| Match::Source { net: Net::Host(ip(n)), not }),
-        1 => Just(Match::Comment("some words".into())),
+        1 => Just(Match::Comment(texts().1[0])),
         1 => (1u32..5).prop_map(|n| Match::Statistic(Probability::one_of(n))),
         1 => any::<bool>().prop_map(|not| Match::Mark { value: 1, mask: 1, not }),
         1 => any::<bool>().prop_map(|not| Match::CtState { states: CtStates::NEW, not }),
         1 => Just(Match::DestinationLocal),
         1 => Just(Match::SourceLocal),
         1 => (0u8..3, 1u32..30)
-            .prop_map(|(n, seconds)| Match::RecentCheck { name: format!("L{n}").into(), seconds, reap: true }),
-        1 => (0u8..3).prop_map(|n| Match::RecentSet { name: format!("L{n}").into() }),
+            .prop_map(|(n, seconds)| Match::RecentCheck { name: texts().1[usize::from(n) + 1], seconds, reap: true }),
+        1 => (0u8..3).prop_map(|n| Match::RecentSet { name: texts().1[usize::from(n) + 1] }),
     ]
 }
 
@@ -90,14 +102,14 @@ fn target() -> impl Strategy<Value = Target> {
     ]
 }
 
-fn rule(chain: impl Strategy<Value = ChainRef>) -> impl Strategy<Value = Placed> {
+fn rule(chain: impl Strategy<Value = ChainRef>) -> impl Strategy<Value = Rule> {
     (chain, prop::collection::vec(one_match(), 0..4), target(), 1u32..1000).prop_map(
         |(chain, matches, target, origin)| {
             let target = match (chain, target) {
                 (ChainRef::Own(1), Target::Jump(ChainRef::Own(_))) => Target::Return,
                 (_, target) => target,
             };
-            Placed { chain, rule: Rule::new(matches, target, OriginId(origin)) }
+            (chain, matches, target, OriginId(origin))
         },
     )
 }
@@ -109,8 +121,8 @@ fn segment() -> impl Strategy<Value = Segment> {
         2 => Just(ChainRef::Own(1)),
     ];
     prop::collection::vec(rule(chain), 0..8).prop_map(|rules| {
-        let own = |name: &str| OwnChain { table: Table::Nat, name: name.into() };
-        Segment::new(vec![own("A"), own("B")], rules)
+        let own = |name: usize| OwnChain { table: Table::Nat, name: texts().1[name] };
+        Segment::new(vec![own(4), own(5)], list_of(rules))
     })
 }
 
@@ -123,14 +135,14 @@ fn key(n: u8) -> Arc<str> {
     format!("segment {n}").into()
 }
 
-fn plain(mut placed: Placed) -> Placed {
-    if let Target::Jump(ChainRef::Own(_)) = placed.rule.target {
-        placed.rule.target = Target::Return;
+fn plain(mut rule: Rule) -> Rule {
+    if let Target::Jump(ChainRef::Own(_)) = rule.2 {
+        rule.2 = Target::Return;
     }
-    placed
+    rule
 }
 
-fn shared_rules() -> impl Strategy<Value = Vec<Placed>> {
+fn shared_rules() -> impl Strategy<Value = Vec<Rule>> {
     let chain = prop_oneof![Just(ChainRef::Shared(NAT_CHAIN)), Just(ChainRef::Shared(FILTER_CHAIN))];
     prop::collection::vec(rule(chain).prop_map(plain), 0..3)
 }

@@ -68,6 +68,11 @@ impl Fields {
     pub(crate) const fn new(first: u32) -> Fields {
         Fields { first, list: Vec::new() }
     }
+    /// The id of an origin that has none yet.
+    pub(crate) fn add(&mut self, field: Field, endpoint: Option<SocketAddr>) -> OriginId {
+        self.list.push((field, endpoint));
+        OriginId(self.first + self.list.len() as u32 - 1)
+    }
     /// The id of this origin.
     pub(crate) fn id(&mut self, field: Field, endpoint: Option<SocketAddr>) -> OriginId {
         let at = match self.list.iter().rposition(|f| *f == (field, endpoint)) {

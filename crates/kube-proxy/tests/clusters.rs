@@ -222,7 +222,9 @@ fn mode() -> impl Strategy<Value = Mode> {
 /// Where all rules and elements of a node that belong to a Service come from.
 fn origins(proxier: &Proxier) -> Vec<OriginId> {
     match proxier.rules() {
-        Rules::Iptables(rules) => rules.segments().flat_map(|(_, s)| s.rules().iter().map(|p| p.rule.origin)).collect(),
+        Rules::Iptables(rules) => {
+            rules.segments().flat_map(|(_, s)| s.list().rules().iter().map(|r| r.origin)).collect()
+        }
         Rules::Nftables(table) => {
             let all = table.segments().map(|(_, s)| s);
             all.flat_map(|s| s.rules().iter().map(|r| r.origin).chain(s.elements().iter().map(|e| e.origin))).collect()

@@ -3,7 +3,7 @@
 
 mod common;
 
-use datapath::{Entry, Flow, Kernel, KernelConfig, L4, Observed, Segment, nft, rule_text};
+use datapath::{Entry, Flow, Kernel, KernelConfig, L4, Observed, nft, rule_text};
 use kube_api::{IpFamily, Object, TrafficPolicy};
 use kube_proxy::{Mode, Rules, Settings};
 use lab_base::Time;
@@ -153,12 +153,10 @@ fn mutations(rules: &Rules) -> Vec<(String, Rules)> {
     match rules {
         Rules::Iptables(rules) => {
             for (key, segment) in rules.segments() {
-                for (row, placed) in segment.rules().iter().enumerate() {
-                    let mut fewer = segment.rules().to_vec();
-                    fewer.remove(row);
+                for (row, rule) in segment.list().rules().iter().enumerate() {
                     let mut mutant = (**rules).clone();
-                    mutant.set_segment(key, Some(Arc::new(Segment::new(segment.chains().to_vec(), fewer))));
-                    let text = rule_text(rules.base(), Some(segment), placed.chain, &placed.rule);
+                    mutant.set_segment(key, Some(Arc::new(segment.without(row))));
+                    let text = rule_text(rules.base(), Some(segment), segment.list(), rule);
                     all.push((text, Rules::Iptables(Arc::new(mutant))));
                 }
             }

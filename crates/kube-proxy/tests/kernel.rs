@@ -352,11 +352,11 @@ fn by_hand(rules: &datapath::Ruleset) -> String {
         for chain in (0..base.chains.len() as u16).filter_map(hidden).filter(|c| c.hook.is_none()) {
             let _ = writeln!(text, ":{} - [0:0]", chain.name);
         }
-        for placed in &base.head {
-            if let ChainRef::Shared(c) = placed.chain
+        for rule in base.head.rules() {
+            if let ChainRef::Shared(c) = rule.chain
                 && hidden(c).is_some()
             {
-                let _ = writeln!(text, "{}", rule_text(base, None, placed.chain, &placed.rule));
+                let _ = writeln!(text, "{}", rule_text(base, None, &base.head, rule));
             }
         }
         text.push_str("COMMIT\n");

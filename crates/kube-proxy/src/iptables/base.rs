@@ -2,7 +2,7 @@
 
 use crate::node_port_addresses::NodePortAddresses;
 use crate::{NodeContext, Settings};
-use datapath::{Base, ChainRef, Cidr, CtStates, Hook, Match, Net, OriginId, Placed, Rule, SharedChain, Table, Target};
+use datapath::{Base, ChainRef, Cidr, CtStates, Hook, Match, Net, OriginId, RuleList, SharedChain, Table, Target};
 use kube_api::IpFamily;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -36,16 +36,16 @@ const V6_LOOPBACK: Cidr = match Cidr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 128) 
     None => unreachable!(),
 };
 
-fn comment(text: &str) -> Match {
-    Match::Comment(text.into())
+fn comment(list: &mut RuleList, text: &str) -> Match {
+    Match::Comment(list.add_text(&[text]))
 }
 
 fn new_only() -> Match {
     Match::CtState { states: CtStates::NEW, not: false }
 }
 
-fn place(list: &mut Vec<Placed>, chain: u16, matches: Vec<Match>, target: Target) {
-    list.push(Placed { chain: ChainRef::Shared(chain), rule: Rule::new(matches, target, OriginId::NONE) });
+fn place(list: &mut RuleList, chain: u16, matches: &[Match], target: Target) {
+    list.add(ChainRef::Shared(chain), matches, target, OriginId::NONE);
 }
 
 fn chains(localhost_node_ports: bool) -> Vec<SharedChain> {
@@ -85,27 +85,32 @@ fn chains(localhost_node_ports: bool) -> Vec<SharedChain> {
 
 /// The jumps from built-in chains (`iptablesJumpChains`, `iptablesKubeletJumpChains`). Each is put in front of the
 /// others when kube-proxy starts, so they stand in reverse.
-fn jumps(list: &mut Vec<Placed>, localhost_node_ports: bool) {
+fn jumps(list: &mut RuleList, localhost_node_ports: bool) {
+    let mut comment = |text| comment(list, text);
+    let health = &[comment("kubernetes health check service ports")][..];
+    let forwarding = &[comment("kubernetes forwarding rules")][..];
+    let postrouting = &[comment("kubernetes postrouting rules")][..];
+    let first_portals = &[comment("kubernetes service portals")][..];
+    let firewall = &[new_only(), comment("kubernetes load balancer firewall")][..];
+    let portals = &[new_only(), comment("kubernetes service portals")][..];
+    let external = &[new_only(), comment("kubernetes externally-visible service portals")][..];
     let mut jump = |from, matches, to| place(list, from, matches, Target::Jump(ChainRef::Shared(to)));
     if localhost_node_ports {
-        jump(at::HOOK_INPUT, vec![], at::FIREWALL);
-        jump(at::HOOK_OUTPUT, vec![], at::FIREWALL);
+        jump(at::HOOK_INPUT, &[], at::FIREWALL);
+        jump(at::HOOK_OUTPUT, &[], at::FIREWALL);
     }
-    let firewall = || vec![new_only(), comment("kubernetes load balancer firewall")];
-    let portals = || vec![new_only(), comment("kubernetes service portals")];
-    let external = || vec![new_only(), comment("kubernetes externally-visible service portals")];
-    jump(at::HOOK_INPUT, firewall(), at::PROXY_FIREWALL);
-    jump(at::HOOK_INPUT, vec![comment("kubernetes health check service ports")], at::FILTER_NODEPORTS);
-    jump(at::HOOK_INPUT, external(), at::EXTERNAL_SERVICES);
-    jump(at::HOOK_FORWARD, firewall(), at::PROXY_FIREWALL);
-    jump(at::HOOK_FORWARD, vec![comment("kubernetes forwarding rules")], at::FORWARD);
-    jump(at::HOOK_FORWARD, portals(), at::FILTER_SERVICES);
-    jump(at::HOOK_FORWARD, external(), at::EXTERNAL_SERVICES);
-    jump(at::HOOK_OUTPUT, firewall(), at::PROXY_FIREWALL);
-    jump(at::HOOK_OUTPUT, portals(), at::FILTER_SERVICES);
-    jump(at::HOOK_NAT_PREROUTING, vec![comment("kubernetes service portals")], at::SERVICES);
-    jump(at::HOOK_NAT_OUTPUT, vec![comment("kubernetes service portals")], at::SERVICES);
-    jump(at::HOOK_NAT_POSTROUTING, vec![comment("kubernetes postrouting rules")], at::POSTROUTING);
+    jump(at::HOOK_INPUT, firewall, at::PROXY_FIREWALL);
+    jump(at::HOOK_INPUT, health, at::FILTER_NODEPORTS);
+    jump(at::HOOK_INPUT, external, at::EXTERNAL_SERVICES);
+    jump(at::HOOK_FORWARD, firewall, at::PROXY_FIREWALL);
+    jump(at::HOOK_FORWARD, forwarding, at::FORWARD);
+    jump(at::HOOK_FORWARD, portals, at::FILTER_SERVICES);
+    jump(at::HOOK_FORWARD, external, at::EXTERNAL_SERVICES);
+    jump(at::HOOK_OUTPUT, firewall, at::PROXY_FIREWALL);
+    jump(at::HOOK_OUTPUT, portals, at::FILTER_SERVICES);
+    jump(at::HOOK_NAT_PREROUTING, first_portals, at::SERVICES);
+    jump(at::HOOK_NAT_OUTPUT, first_portals, at::SERVICES);
+    jump(at::HOOK_NAT_POSTROUTING, postrouting, at::POSTROUTING);
 }
 
 /// Chains and rules that are there without any Service.
@@ -116,49 +121,51 @@ pub fn base(settings: &Settings, node: &NodeContext, family: IpFamily) -> Base {
     let mark = settings.masquerade_mark();
     let marked = |not| Match::Mark { value: mark, mask: mark, not };
 
-    let mut head = Vec::new();
+    let mut head = RuleList::new();
     jumps(&mut head, localhost_node_ports);
     if localhost_node_ports {
         // route_localnet would let neighbours reach services on 127.0.0.1 (CVE-2020-8558).
         let states = CtStates::RELATED.or(CtStates::ESTABLISHED).or(CtStates::DNAT);
-        let matches = vec![
-            comment("block incoming localnet connections"),
+        let matches = [
+            comment(&mut head, "block incoming localnet connections"),
             Match::Destination { net: Net::Cidr(V4_LOOPBACK), not: false },
             Match::Source { net: Net::Cidr(V4_LOOPBACK), not: true },
             Match::CtState { states, not: true },
         ];
-        place(&mut head, at::FIREWALL, matches, Target::Drop);
+        place(&mut head, at::FIREWALL, &matches, Target::Drop);
     }
-    place(&mut head, at::POSTROUTING, vec![marked(true)], Target::Return);
-    place(&mut head, at::POSTROUTING, vec![], Target::MarkXor(mark));
-    let requires = vec![comment("kubernetes service traffic requiring SNAT")];
-    place(&mut head, at::POSTROUTING, requires, Target::Masquerade { random_fully: true });
-    place(&mut head, at::MARK_MASQ, vec![], Target::MarkOr(mark));
+    place(&mut head, at::POSTROUTING, &[marked(true)], Target::Return);
+    place(&mut head, at::POSTROUTING, &[], Target::MarkXor(mark));
+    let requires = [comment(&mut head, "kubernetes service traffic requiring SNAT")];
+    place(&mut head, at::POSTROUTING, &requires, Target::Masquerade { random_fully: true });
+    place(&mut head, at::MARK_MASQ, &[], Target::MarkOr(mark));
 
-    let mut tail = Vec::new();
+    let mut tail = RuleList::new();
     if !settings.conntrack_tcp_be_liberal {
-        let invalid = vec![Match::CtState { states: CtStates::INVALID, not: false }];
-        place(&mut tail, at::FORWARD, invalid, Target::Drop);
+        let invalid = [Match::CtState { states: CtStates::INVALID, not: false }];
+        place(&mut tail, at::FORWARD, &invalid, Target::Drop);
     }
-    place(&mut tail, at::FORWARD, vec![comment("kubernetes forwarding rules"), marked(false)], Target::Accept);
+    let forwarded = [comment(&mut tail, "kubernetes forwarding rules"), marked(false)];
+    place(&mut tail, at::FORWARD, &forwarded, Target::Accept);
     let known = Match::CtState { states: CtStates::RELATED.or(CtStates::ESTABLISHED), not: false };
-    place(&mut tail, at::FORWARD, vec![comment("kubernetes forwarding conntrack rule"), known], Target::Accept);
+    let known = [comment(&mut tail, "kubernetes forwarding conntrack rule"), known];
+    place(&mut tail, at::FORWARD, &known, Target::Accept);
 
-    let nodeports = || comment("kubernetes service nodeports; NOTE: this must be the last rule in this chain");
+    let nodeports = comment(&mut tail, "kubernetes service nodeports; NOTE: this must be the last rule in this chain");
     let to_nodeports = Target::Jump(ChainRef::Shared(at::NODEPORTS));
     if addresses.match_all {
-        let mut matches = vec![nodeports(), Match::DestinationLocal];
+        let mut matches = vec![nodeports, Match::DestinationLocal];
         if !v4 {
             matches.push(Match::Destination { net: Net::Cidr(V6_LOOPBACK), not: true });
         } else if !localhost_node_ports {
             matches.push(Match::Destination { net: Net::Cidr(V4_LOOPBACK), not: true });
         }
-        place(&mut tail, at::SERVICES, matches, to_nodeports);
+        place(&mut tail, at::SERVICES, &matches, to_nodeports);
     } else {
         let usable = |ip: &IpAddr| !ip.is_loopback() || localhost_node_ports;
         for ip in addresses.node_ips(node).into_iter().filter(usable) {
-            let matches = vec![nodeports(), Match::Destination { net: Net::Host(ip), not: false }];
-            place(&mut tail, at::SERVICES, matches, to_nodeports);
+            let matches = [nodeports, Match::Destination { net: Net::Host(ip), not: false }];
+            place(&mut tail, at::SERVICES, &matches, to_nodeports);
         }
     }
     Base { chains: chains(localhost_node_ports), head, tail }

@@ -17,7 +17,7 @@ pub enum ChainKind {
 }
 
 impl ChainKind {
-    const fn prefix(self) -> &'static str {
+    pub(crate) const fn prefix(self) -> &'static str {
         match self {
             ChainKind::Service => "KUBE-SVC-",
             ChainKind::ServiceLocal => "KUBE-SVL-",
@@ -27,32 +27,46 @@ impl ChainKind {
     }
 }
 
-/// The first 16 characters of the hash in base 32 (RFC 4648, section 6): 80 bits.
-fn hash(parts: [&str; 3]) -> [u8; 16] {
-    let mut sha = Sha256::new();
-    for part in parts {
-        sha.update(part.as_bytes());
+/// The first 16 characters of a hash in base 32 (RFC 4648, section 6): 80 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hash([u8; 16]);
+
+impl Hash {
+    fn of(parts: [&str; 3]) -> Hash {
+        let mut sha = Sha256::new();
+        for part in parts {
+            sha.update(part.as_bytes());
+        }
+        let digest = sha.finalize();
+        let bits = digest.iter().take(10).fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
+        Hash(core::array::from_fn(|i| b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[(bits >> (75 - 5 * i) & 31) as usize]))
     }
-    let digest = sha.finalize();
-    let bits = digest.iter().take(10).fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
-    core::array::from_fn(|i| b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[(bits >> (75 - 5 * i) & 31) as usize])
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
-fn name(prefix: &str, hash: [u8; 16]) -> Arc<str> {
-    let mut text = String::with_capacity(prefix.len() + hash.len());
-    text.push_str(prefix);
-    text.extend(hash.iter().map(|b| char::from(*b)));
-    text.into()
+/// Before the hash in the name of an endpoint's chain.
+pub(crate) const ENDPOINT_PREFIX: &str = "KUBE-SEP-";
+
+/// What the names of the chains of the service port `ns/name:port` have in common. Protocols are in lower case.
+pub(crate) fn service_hash(service_port: &str, protocol: &str) -> Hash {
+    Hash::of([service_port, protocol, ""])
 }
 
-/// A chain of the service port `ns/name:port` (`portProtoHash`). Protocols are in lower case.
+/// What is in the name of the chain of an endpoint `ip:port` of a service port.
+pub(crate) fn endpoint_hash(service_port: &str, protocol: &str, endpoint: &str) -> Hash {
+    Hash::of([service_port, protocol, endpoint])
+}
+
+/// The chain of the service port `ns/name:port` (`portProtoHash`).
 pub fn service_chain_name(kind: ChainKind, service_port: &str, protocol: &str) -> Arc<str> {
-    name(kind.prefix(), hash([service_port, protocol, ""]))
+    [kind.prefix(), service_hash(service_port, protocol).text()].concat().into()
 }
 
 /// `KUBE-SEP-`: the chain of an endpoint `ip:port` of a service port (`servicePortEndpointChainName`).
 pub fn endpoint_chain_name(service_port: &str, protocol: &str, endpoint: &str) -> Arc<str> {
-    name("KUBE-SEP-", hash([service_port, protocol, endpoint]))
+    [ENDPOINT_PREFIX, endpoint_hash(service_port, protocol, endpoint).text()].concat().into()
 }
 
 #[cfg(test)]

@@ -3,9 +3,7 @@
 use super::sets::{at as set, comment, sets};
 use crate::Settings;
 use datapath::ipvs::{self, Dimensions, SetInfo};
-use datapath::{
-    Base, ChainRef, Cidr, CtStates, Hook, L4, Match, Net, OriginId, Placed, Rule, SharedChain, Table, Target,
-};
+use datapath::{Base, ChainRef, Cidr, CtStates, Hook, L4, Match, Net, OriginId, RuleList, SharedChain, Table, Target};
 use kube_api::IpFamily;
 use lab_base::Span;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -78,7 +76,7 @@ struct Writer {
     sets: Vec<SetInfo>,
     /// Which sets have entries: one bit each.
     filled: u32,
-    list: Vec<Placed>,
+    list: RuleList,
 }
 
 const fn jump(chain: u16) -> Target {
@@ -87,13 +85,16 @@ const fn jump(chain: u16) -> Target {
 
 impl Writer {
     fn rule(&mut self, chain: u16, matches: Vec<Match>, target: Target) {
-        self.list.push(Placed { chain: ChainRef::Shared(chain), rule: Rule::new(matches, target, OriginId::NONE) });
+        self.list.add(ChainRef::Shared(chain), &matches, target, OriginId::NONE);
+    }
+    fn comment(&mut self, text: &str) -> Match {
+        Match::Comment(self.list.add_text(&[text]))
     }
     fn is_filled(&self, set: u16) -> bool {
         self.filled & 1 << set != 0
     }
-    fn in_set(&self, set: u16, dimensions: Dimensions) -> Match {
-        let name = self.sets.get(usize::from(set)).map_or_else(|| "".into(), |s| s.name.clone());
+    fn in_set(&mut self, set: u16, dimensions: Dimensions) -> Match {
+        let name = self.list.add_text(&[self.sets.get(usize::from(set)).map_or("", |s| &s.name)]);
         Match::InSet { name, set, dimensions }
     }
 }
@@ -102,7 +103,7 @@ impl Writer {
 fn over_set(w: &mut Writer, set: u16, chain: u16, target: Target, dimensions: Dimensions, proto: Option<L4>) {
     if w.is_filled(set) {
         let mut matches: Vec<Match> = proto.map(Match::ProtoOnly).into_iter().collect();
-        matches.push(Match::Comment(comment(set).into()));
+        matches.push(w.comment(comment(set)));
         matches.push(w.in_set(set, dimensions));
         w.rule(chain, matches, target);
     }
@@ -123,7 +124,8 @@ fn jumps(w: &mut Writer) {
         (at::HOOK_OUTPUT, at::IPVS_OUT_FILTER, "kubernetes ipvs access filter"),
     ];
     for (from, to, comment) in jumps.into_iter().rev() {
-        w.rule(from, vec![Match::Comment(comment.into())], jump(to));
+        let comment = w.comment(comment);
+        w.rule(from, vec![comment], jump(to));
     }
 }
 
@@ -133,7 +135,7 @@ pub fn iptables_base(settings: &Settings, family: IpFamily, filled: u32) -> Base
     let v4 = family == IpFamily::V4;
     let mark = settings.masquerade_mark();
     let marked = |not| Match::Mark { value: mark, mask: mark, not };
-    let w = &mut Writer { sets: sets(family), filled, list: Vec::new() };
+    let w = &mut Writer { sets: sets(family), filled, list: RuleList::new() };
 
     jumps(w);
     let loopback =
@@ -160,7 +162,7 @@ pub fn iptables_base(settings: &Settings, family: IpFamily, filled: u32) -> Base
     over_set(w, set::SOURCE_IP, at::SOURCE_RANGES_FIREWALL, Target::Return, DstDstSrc, None);
 
     if w.is_filled(set::CLUSTER_IP) {
-        let text = Match::Comment(comment(set::CLUSTER_IP).into());
+        let text = w.comment(comment(set::CLUSTER_IP));
         let matches = match settings.local_traffic(family) {
             _ if settings.masquerade_all => vec![text, w.in_set(set::CLUSTER_IP, DstDst)],
             Some(cidr) => {
@@ -175,8 +177,8 @@ pub fn iptables_base(settings: &Settings, family: IpFamily, filled: u32) -> Base
         if !w.is_filled(external) {
             continue;
         }
-        let to = vec![Match::Comment(comment(external).into()), w.in_set(external, DstDst)];
-        let and = |more: &[Match]| to.iter().chain(more).cloned().collect::<Vec<Match>>();
+        let to = vec![w.comment(comment(external)), w.in_set(external, DstDst)];
+        let and = |more: &[Match]| [&to[..], more].concat();
         if external == set::EXTERNAL_IP {
             w.rule(at::SERVICES, to.clone(), mark_masq);
         }
@@ -195,11 +197,12 @@ pub fn iptables_base(settings: &Settings, family: IpFamily, filled: u32) -> Base
             w.rule(at::SERVICES, matches, Target::Accept);
         }
     }
-    let text = |text: &str| Match::Comment(text.into());
-    w.rule(at::FORWARD, vec![text("kubernetes forwarding rules"), marked(false)], Target::Accept);
+    let forwarding = w.comment("kubernetes forwarding rules");
+    w.rule(at::FORWARD, vec![forwarding, marked(false)], Target::Accept);
     let known = Match::CtState { states: CtStates::RELATED.or(CtStates::ESTABLISHED), not: false };
-    w.rule(at::FORWARD, vec![text("kubernetes forwarding conntrack rule"), known], Target::Accept);
-    let health = vec![text(comment(set::HEALTH_CHECK)), w.in_set(set::HEALTH_CHECK, Dst)];
+    let conntrack = w.comment("kubernetes forwarding conntrack rule");
+    w.rule(at::FORWARD, vec![conntrack, known], Target::Accept);
+    let health = vec![w.comment(comment(set::HEALTH_CHECK)), w.in_set(set::HEALTH_CHECK, Dst)];
     w.rule(at::FILTER_NODE_PORT, health, Target::Accept);
     for (served, dimensions) in [
         (set::LOAD_BALANCER, DstDst),
@@ -216,7 +219,7 @@ pub fn iptables_base(settings: &Settings, family: IpFamily, filled: u32) -> Base
     w.rule(at::IPVS_FILTER, rest, Target::Reject);
     w.rule(at::POSTROUTING, vec![marked(true)], Target::Return);
     w.rule(at::POSTROUTING, vec![], Target::MarkXor(mark));
-    let requires = vec![text("kubernetes service traffic requiring SNAT")];
+    let requires = vec![w.comment("kubernetes service traffic requiring SNAT")];
     w.rule(at::POSTROUTING, requires, Target::Masquerade { random_fully: true });
     w.rule(at::MARK_MASQ, vec![], Target::MarkOr(mark));
     Base { chains: chains(), head, tail: core::mem::take(&mut w.list) }

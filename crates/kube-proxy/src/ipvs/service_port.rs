@@ -8,7 +8,7 @@ use crate::proxier::Context;
 use crate::service_change_tracker::ServicePortInfo;
 use crate::topology::Categorized;
 use datapath::ipvs::{Destination, Element, Scheduler, Segment, ServerKey, VirtualServer};
-use datapath::{ChainRef, L4, Match, Net, Placed, Rule, Segment as Rules, Target};
+use datapath::{ChainRef, L4, Match, Net, RuleList, Segment as Rules, Target};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ struct Writer<'a> {
     l4: L4,
     scheduler: Scheduler,
     segment: Segment,
-    rules: Vec<Placed>,
+    rules: RuleList,
     fields: Fields,
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn write_service_port(
         // Settings with another scheduler are refused.
         scheduler: context.settings.ipvs_scheduler.parse().unwrap_or(Scheduler::RoundRobin),
         segment: Segment::default(),
-        rules: Vec::new(),
+        rules: RuleList::new(),
         fields: Fields::new(context.first_origin),
     };
     write(&mut w, local);
@@ -146,12 +146,9 @@ fn write_firewall(w: &mut Writer<'_>, ip: IpAddr) {
     }
     // IPVS takes such packets before any rule of the filter table sees where they were sent, so they are dropped after.
     let origin = w.fields.id(Field::SourceRange(0), None);
-    let matches = [
-        Match::Source { net: Net::Host(ip), not: false },
-        Match::VirtualServer { proto: w.l4, addr: SocketAddr::new(ip, info.port) },
-    ];
-    let rule = Rule::new(matches, Target::Drop, origin);
-    w.rules.push(Placed { chain: ChainRef::Shared(chain::IPVS_OUT_FILTER), rule });
+    let matches =
+        [Match::Source { net: Net::Host(ip), not: false }, Match::VirtualServer { proto: w.l4, ip, port: info.port }];
+    w.rules.add(ChainRef::Shared(chain::IPVS_OUT_FILTER), &matches, Target::Drop, origin);
 }
 
 fn write_node_port(w: &mut Writer<'_>, addresses: &[IpAddr]) {
