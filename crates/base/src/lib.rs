@@ -9,5 +9,5 @@ mod persistent;
 mod time;
 
 pub use dice::{Dice, Roll, Source, subject};
-pub use persistent::{Entry, Iter, OrdMap, OrdSet, Vector};
+pub use persistent::{Entry, Iter, OrdMap, OrdSet, Paged, Vector};
 pub use time::{Span, Time};

@@ -1,6 +1,6 @@
 //! The persistent collections against the standard library's, on random histories with clones in between.
 
-use lab_base::{OrdMap, OrdSet, Vector};
+use lab_base::{OrdMap, OrdSet, Paged, Vector};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -98,6 +98,35 @@ proptest! {
         for (list, model) in &snapshots {
             prop_assert!(list.len() == model.len() && list.iter().eq(model.iter()));
             prop_assert!(list.iter_back().eq(model.iter().rev()) && list.last() == model.back());
+        }
+    }
+
+    #[test]
+    fn a_paged_list_is_a_list(filled in 0usize..300, steps in prop::collection::vec((0u8..10, 0usize..700, any::<u8>()), 0..900)) {
+        let (mut list, mut model) = (Paged::filled(filled, 7), vec![7; filled]);
+        let mut snapshots = Vec::new();
+        for (what, at, item) in steps {
+            match what {
+                0..5 => {
+                    list.push(item);
+                    model.push(item);
+                }
+                5 => snapshots.push((list.clone(), model.clone())),
+                _ => {
+                    let (a, b) = (list.get_mut(at), model.get_mut(at));
+                    prop_assert_eq!(a.is_some(), b.is_some());
+                    if let (Some(a), Some(b)) = (a, b) {
+                        (*a, *b) = (item, item);
+                    }
+                }
+            }
+        }
+        for (list, model) in snapshots.iter().chain([&(list, model)]) {
+            prop_assert_eq!(list.len(), model.len());
+            prop_assert_eq!(list.is_empty(), model.is_empty());
+            prop_assert!(list.iter().eq(model.iter()));
+            prop_assert_eq!(list.get(model.len()), None);
+            prop_assert_eq!(list.get(model.len() / 2), model.get(model.len() / 2));
         }
     }
 }

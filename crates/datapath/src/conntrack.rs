@@ -2,9 +2,10 @@
 //!
 //! An entry is gone at its expiry, whoever looks and whenever: every change first drops what has expired.
 
-use crate::{Flow, L4, Nat};
-use lab_base::{OrdMap, OrdSet, Span, Time};
-use serde::Serialize;
+use crate::tuples::Tuples;
+use crate::{Flow, Nat};
+use lab_base::{OrdSet, Span, Time};
+use serde::{Serialize, Serializer};
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -74,17 +75,18 @@ pub struct Entry {
     queued: Time,
 }
 
-/// Source and destination of replies: who answers, whom.
-type ReplyTuple = Flow;
+impl Entry {
+    pub(crate) fn new(now: Time, nat: Nat, expires: Time) -> Entry {
+        Entry { nat, state: State::New, started: now, expires, replied: false, ipvs: false, queued: expires }
+    }
+}
 
 /// The table of connections.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Conntrack {
-    entries: OrdMap<Flow, Entry>,
-    #[serde(skip)]
-    replies: OrdMap<ReplyTuple, Flow>,
-    #[serde(skip)]
-    queue: OrdSet<(Time, Flow)>,
+    tuples: Tuples,
+    /// The entries' times of expiry, with their places.
+    queue: OrdSet<(Time, u32)>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
@@ -92,73 +94,68 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
-fn reply_of(proto: L4, nat: Nat) -> ReplyTuple {
-    Flow { proto, src: nat.dst, dst: nat.src }
-}
-
 impl Conntrack {
     /// The entry of this connection, if it has not expired.
     pub fn get(&self, now: Time, flow: &Flow) -> Option<&Entry> {
-        self.entries.get(flow).filter(|e| e.expires > now)
+        self.tuples.find(flow).and_then(|id| self.tuples.get(id)).filter(|e| e.expires > now)
     }
     /// All entries that have not expired, in order of their original tuples.
     pub fn iter(&self, now: Time) -> impl Iterator<Item = (&Flow, &Entry)> {
-        self.entries.iter().filter(move |(_, e)| e.expires > now)
+        self.tuples.in_order().into_iter().filter(move |(_, e)| e.expires > now)
     }
     /// How many entries there are, as of the last change.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.tuples.len()
     }
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
     /// Drops what has expired.
     pub(crate) fn expire(&mut self, now: Time) {
-        while let Some((due, flow)) = self.queue.get_min().copied().filter(|(due, _)| *due <= now) {
-            self.queue.remove(&(due, flow));
-            let Some(entry) = self.entries.get_mut(&flow).filter(|e| e.queued == due) else { continue };
+        while let Some((due, id)) = self.queue.get_min().copied().filter(|(due, _)| *due <= now) {
+            self.queue.remove(&(due, id));
+            let Some(entry) = self.tuples.get_mut(id) else { continue };
             if entry.expires <= now {
-                self.forget(&flow);
+                self.tuples.remove(id);
             } else {
                 entry.queued = entry.expires;
-                self.queue.insert((entry.expires, flow));
+                self.queue.insert((entry.expires, id));
             }
         }
     }
     /// Drops this entry.
     pub(crate) fn forget(&mut self, flow: &Flow) {
-        if let Some(entry) = self.entries.remove(flow) {
-            self.queue.remove(&(entry.queued, *flow));
-            let reply = reply_of(flow.proto, entry.nat);
-            if self.replies.get(&reply) == Some(flow) {
-                self.replies.remove(&reply);
-            }
+        if let Some(id) = self.tuples.find(flow)
+            && let Some(entry) = self.tuples.remove(id)
+        {
+            self.queue.remove(&(entry.queued, id));
         }
     }
     pub(crate) fn insert(&mut self, now: Time, flow: Flow, nat: Nat, life: Span) {
         self.forget(&flow);
         let expires = now + life;
-        self.replies.insert(reply_of(flow.proto, nat), flow);
-        self.queue.insert((expires, flow));
-        let entry =
-            Entry { nat, state: State::New, started: now, expires, replied: false, ipvs: false, queued: expires };
-        self.entries.insert(flow, entry);
+        let id = self.tuples.add(flow, Entry::new(now, nat, expires));
+        self.queue.insert((expires, id));
     }
     /// Changes a live entry. A time of expiry that comes nearer is queued anew; a later one is found when due.
     pub(crate) fn update(&mut self, now: Time, flow: &Flow, change: impl FnOnce(&mut Entry)) -> Option<Nat> {
-        let entry = self.entries.get_mut(flow).filter(|e| e.expires > now)?;
+        let id = self.tuples.find(flow)?;
+        let entry = self.tuples.get_mut(id).filter(|e| e.expires > now)?;
         change(entry);
+        let nat = entry.nat;
         if entry.expires < entry.queued {
-            self.queue.remove(&(entry.queued, *flow));
-            entry.queued = entry.expires;
-            self.queue.insert((entry.expires, *flow));
+            let (before, expires) = (entry.queued, entry.expires);
+            entry.queued = expires;
+            self.queue.remove(&(before, id));
+            self.queue.insert((expires, id));
         }
-        Some(entry.nat)
+        Some(nat)
     }
     /// Deletes entries, as `conntrack -D` does. How many.
     pub(crate) fn delete(&mut self, which: impl Fn(&Flow, &Entry) -> bool) -> usize {
-        let gone: Vec<Flow> = self.entries.iter().filter(|(f, e)| which(f, e)).map(|(f, _)| *f).collect();
+        let all = self.tuples.in_order().into_iter();
+        let gone: Vec<Flow> = all.filter(|(f, e)| which(f, e)).map(|(f, _)| *f).collect();
         for flow in &gone {
             self.forget(flow);
         }
@@ -166,6 +163,13 @@ impl Conntrack {
     }
     /// Whether another connection already has this translation's replies.
     pub(crate) fn is_taken(&self, flow: &Flow, nat: Nat) -> bool {
-        self.replies.get(&reply_of(flow.proto, nat)).is_some_and(|other| other != flow)
+        self.tuples.is_reply_of_another(flow, nat)
+    }
+}
+
+impl Serialize for Conntrack {
+    /// The entries, in the order of their original tuples: where they are kept says nothing.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.tuples.in_order())
     }
 }

@@ -28,57 +28,61 @@ impl Key {
     }
 }
 
-/// A rule of a segment: slot and row.
-type At = (u32, u32);
+/// A rule of a segment in a shared chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At {
+    /// The segment's place.
+    pub(crate) slot: u32,
+    /// The rule's row in the segment's list.
+    pub(crate) row: u32,
+    /// How many of the segment's rules stand before it in this chain.
+    pub(crate) nth: u32,
+}
+
+/// Rules with one key: by far the commonest is one, since no two Services have the same address and port.
+type Same = (At, Option<Arc<[At]>>);
 
 /// The segments' rules in shared chains, by what they ask for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
-    rules: OrdMap<Key, Arc<[At]>>,
+    rules: OrdMap<Key, Same>,
     /// For each shared chain, how many rules of each shape; lookups of missing shapes are skipped.
     shapes: Vec<[u32; 8]>,
 }
 
 impl Index {
-    /// Chain, key with its shape, and row of each rule in a shared chain.
-    fn keys(segment: &Segment) -> impl Iterator<Item = (u16, (Key, usize), u32)> + '_ {
+    /// Chain, key with its shape, and place of each rule in a shared chain.
+    fn keys(slot: u32, segment: &Segment) -> impl Iterator<Item = (u16, (Key, usize), At)> + '_ {
         segment.shared().flat_map(move |(chain, rows)| {
-            rows.iter().filter_map(move |row| {
-                let (proto, dst, port) = segment.list().selector(segment.rule(*row)?);
-                Some((chain, Key::new(chain, proto, dst, port), *row))
+            rows.enumerate().filter_map(move |(nth, row)| {
+                let (proto, dst, port) = segment.list().selector(segment.rule(row)?);
+                Some((chain, Key::new(chain, proto, dst, port), At { slot, row, nth: nth as u32 }))
             })
         })
     }
     pub(crate) fn add(&mut self, slot: u32, segment: &Segment) {
-        for (chain, (key, shape), row) in Self::keys(segment) {
+        for (chain, (key, shape), at) in Self::keys(slot, segment) {
             let chain = usize::from(chain);
             if self.shapes.len() <= chain {
                 self.shapes.resize(chain + 1, [0; 8]);
             }
             self.shapes[chain][shape] += 1;
-            let list = match self.rules.get(&key) {
-                Some(list) => list.iter().copied().chain([(slot, row)]).collect(),
-                None => Arc::from([(slot, row)]),
-            };
-            self.rules.insert(key, list);
+            if let Some((first, more)) = self.rules.insert(key, (at, None)) {
+                let all = more.iter().flat_map(|more| more.iter()).copied().chain([at]).collect();
+                self.rules.insert(key, (first, Some(all)));
+            }
         }
     }
     pub(crate) fn remove(&mut self, slot: u32, segment: &Segment) {
-        for (chain, (key, shape), row) in Self::keys(segment) {
+        for (chain, (key, shape), at) in Self::keys(slot, segment) {
             self.shapes[usize::from(chain)][shape] -= 1;
-            let left: Arc<[At]> = self
-                .rules
-                .get(&key)
-                .into_iter()
-                .flat_map(|l| l.iter())
-                .filter(|at| **at != (slot, row))
-                .copied()
-                .collect();
-            if left.is_empty() {
-                self.rules.remove(&key)
-            } else {
-                self.rules.insert(key, left)
-            };
+            let Some((first, more)) = self.rules.remove(&key) else { continue };
+            let all = [first].into_iter().chain(more.iter().flat_map(|more| more.iter()).copied());
+            let mut left = all.filter(|other| *other != at);
+            if let Some(first) = left.next() {
+                let more: Arc<[At]> = left.collect();
+                self.rules.insert(key, (first, (!more.is_empty()).then_some(more)));
+            }
         }
     }
     /// Rules of the chain that this packet can meet.
@@ -95,8 +99,9 @@ impl Index {
                 (shape & 4 != 0).then(|| flow.dst.ip()),
                 (shape & 1 != 0).then(|| flow.dst.port()),
             );
-            if let Some(list) = self.rules.get(&key) {
-                list.iter().for_each(|at| found.add(*at));
+            if let Some((first, more)) = self.rules.get(&key) {
+                found.add(*first);
+                more.iter().flat_map(|more| more.iter()).for_each(|at| found.add(*at));
             }
         }
         found
@@ -106,7 +111,6 @@ impl Index {
 /// What an index has found, in no order.
 pub(crate) enum Candidates {
     None,
-    /// By far the commonest: no two Services have the same address and port.
     One(At),
     Many(Vec<At>),
 }

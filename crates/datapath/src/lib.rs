@@ -24,6 +24,7 @@ mod rules;
 mod ruleset;
 mod segment;
 mod text;
+mod tuples;
 mod walk;
 
 pub use conntrack::{Conntrack, Entry as ConntrackEntry, State as ConntrackState, Timeouts};

@@ -68,6 +68,10 @@ impl RuleList {
         self.matches.extend_from_slice(matches);
         self.rules.push(Rule { target, origin, chain, first, count, in_order });
     }
+    /// Puts the rules into another order: first the one at `rows[0]`, ...
+    pub(crate) fn reorder(&mut self, rows: &[u32]) {
+        self.rules = rows.iter().filter_map(|row| self.rules.get(*row as usize).copied()).collect();
+    }
     /// Takes a rule out.
     pub(crate) fn remove(&mut self, row: usize) {
         self.rules.remove(row);

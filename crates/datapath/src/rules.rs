@@ -227,6 +227,13 @@ impl Match {
     }
 }
 
+impl Target {
+    /// `DNAT` to this address and port.
+    pub const fn dnat(to: SocketAddr) -> Target {
+        Target::Dnat { ip: to.ip(), port: to.port() }
+    }
+}
+
 /// What a rule does with a packet that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -247,7 +254,12 @@ pub enum Target {
     /// `MARK --or-mark`.
     MarkOr(u32),
     /// `DNAT --to-destination`.
-    Dnat(SocketAddr),
+    Dnat {
+        /// The address.
+        ip: IpAddr,
+        /// The port.
+        port: u16,
+    },
     /// `MASQUERADE`: the source becomes the node's address.
     Masquerade {
         /// `--random-fully`.

@@ -6,7 +6,7 @@
 
 use crate::index::{Index, Ranks};
 use crate::{ChainRef, Hook, RuleList, Segment, Table, Target};
-use lab_base::{OrdMap, Vector};
+use lab_base::{OrdMap, Paged, Vector};
 use std::sync::{Arc, OnceLock};
 
 /// A chain that is always there.
@@ -47,7 +47,7 @@ pub struct Ruleset {
     base: Arc<Base>,
     places: Arc<Places>,
     by_key: OrdMap<Arc<str>, u32>,
-    slots: Vector<Option<Arc<Segment>>>,
+    slots: Paged<Option<Arc<Segment>>>,
     free: Vector<u32>,
     index: Index,
     recent: OrdMap<Arc<str>, u32>,
@@ -103,7 +103,7 @@ impl Ruleset {
             base,
             places,
             by_key: OrdMap::new(),
-            slots: Vector::new(),
+            slots: Paged::new(),
             free: Vector::new(),
             index: Index::default(),
             recent: OrdMap::new(),
@@ -153,7 +153,7 @@ impl Ruleset {
             }
         }
         let same_shape = match (&old, &segment) {
-            (Some(a), Some(b)) => a.shape().eq(b.shape()),
+            (Some(a), Some(b)) => a.shape() == b.shape(),
             (None, None) => true,
             _ => false,
         };
@@ -163,20 +163,20 @@ impl Ruleset {
         match (segment, old_slot) {
             (Some(segment), Some(slot)) => {
                 self.index.add(slot, &segment);
-                self.slots.set(slot as usize, Some(segment));
+                self.set_slot(slot, Some(segment));
             }
             (Some(segment), None) => {
                 let slot = self.free.pop_back().unwrap_or(self.slots.len() as u32);
                 self.index.add(slot, &segment);
                 if slot as usize == self.slots.len() {
-                    self.slots.push_back(Some(segment));
+                    self.slots.push(Some(segment));
                 } else {
-                    self.slots.set(slot as usize, Some(segment));
+                    self.set_slot(slot, Some(segment));
                 }
                 self.by_key.insert(key.clone(), slot);
             }
             (None, Some(slot)) => {
-                self.slots.set(slot as usize, None);
+                self.set_slot(slot, None);
                 self.free.push_back(slot);
                 self.by_key.remove(key);
             }
@@ -229,7 +229,7 @@ impl Ruleset {
     fn remove_from_segments(&mut self, shared: Option<u16>, chain: &str, target: &str, left: &mut usize) -> bool {
         let all: Vec<_> = self.segments().map(|(k, s)| (k.clone(), s.clone())).collect();
         for (key, segment) in all {
-            for (row, rule) in segment.list().rules().iter().enumerate() {
+            for (row, rule) in segment.written().enumerate() {
                 let here = match rule.chain {
                     ChainRef::Shared(c) => shared == Some(c),
                     ChainRef::Own(c) => segment.chain_name(c) == Some(chain),
@@ -247,6 +247,11 @@ impl Ruleset {
         false
     }
 
+    fn set_slot(&mut self, slot: u32, segment: Option<Arc<Segment>>) {
+        if let Some(place) = self.slots.get_mut(slot as usize) {
+            *place = segment;
+        }
+    }
     pub(crate) fn slot(&self, slot: u32) -> Option<&Arc<Segment>> {
         self.slots.get(slot as usize).and_then(Option::as_ref)
     }

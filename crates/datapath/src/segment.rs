@@ -1,6 +1,7 @@
 //! Rules that come and go together.
 
 use crate::{ChainRef, Rule, RuleList, Table, Text};
+use std::ops::Range;
 
 /// A chain of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,20 +16,21 @@ pub struct OwnChain {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Segment {
     chains: Vec<OwnChain>,
+    /// The rules of shared chains, then those of own ones, chain by chain.
     list: RuleList,
-    /// Rows of the rules of own chains, then of shared ones, chain by chain.
-    rows: Vec<u32>,
-    /// For each own chain, where its rows begin; and where the last one's end.
+    /// The shared chains that have rules of this segment, in order, and how many.
+    shared: Vec<(u16, u32)>,
+    /// For each own chain, where its rules begin; and where the last one's end.
     own: Vec<u32>,
-    /// The shared chains that have rules of this segment, in order, and where their rows begin and end.
-    shared: Vec<(u16, u32, u32)>,
+    /// The rows in the order in which they are written, where that is another one.
+    written: Option<Box<[u32]>>,
 }
 
 impl Segment {
     /// A segment with these chains, in the order in which they are declared, and rules as they are written.
-    pub fn new(chains: Vec<OwnChain>, list: RuleList) -> Segment {
+    pub fn new(chains: Vec<OwnChain>, mut list: RuleList) -> Segment {
         let mut own = vec![0; chains.len() + 1];
-        let mut shared: Vec<(u16, u32, u32)> = Vec::new();
+        let mut shared: Vec<(u16, u32)> = Vec::new();
         for rule in list.rules() {
             match rule.chain {
                 ChainRef::Own(c) => {
@@ -36,37 +38,34 @@ impl Segment {
                         *count += 1;
                     }
                 }
-                ChainRef::Shared(c) => match shared.iter_mut().find(|(at, ..)| *at == c) {
-                    Some((.., count)) => *count += 1,
-                    None => shared.push((c, 0, 1)),
+                ChainRef::Shared(c) => match shared.iter_mut().find(|(at, _)| *at == c) {
+                    Some((_, count)) => *count += 1,
+                    None => shared.push((c, 1)),
                 },
             }
         }
-        shared.sort_unstable_by_key(|(c, ..)| *c);
-        // Counts become places; each moves on to its end while rows are put there.
-        let mut total = 0;
+        shared.sort_unstable_by_key(|(c, _)| *c);
+        let mut total = shared.iter().map(|(_, count)| count).sum();
         for place in &mut own {
             total += *place;
             *place = total;
         }
-        for (_, from, to) in &mut shared {
-            *from = total;
-            total += *to;
-            *to = *from;
-        }
-        let mut rows = vec![0; total as usize];
-        let mut next = own.clone();
-        for (row, rule) in list.rules().iter().enumerate() {
-            let place = match rule.chain {
-                ChainRef::Own(c) => next.get_mut(usize::from(c)).filter(|_| usize::from(c) < chains.len()),
-                ChainRef::Shared(c) => shared.iter_mut().find(|(at, ..)| *at == c).map(|(.., to)| to),
-            };
-            if let Some(place) = place {
-                rows[*place as usize] = row as u32;
-                *place += 1;
+        let key = |chain: ChainRef| match chain {
+            ChainRef::Shared(c) => (0, c),
+            ChainRef::Own(c) => (1, c),
+        };
+        let mut written = None;
+        if !list.rules().is_sorted_by_key(|rule| key(rule.chain)) {
+            let mut by_chain: Vec<u32> = (0..list.len() as u32).collect();
+            by_chain.sort_by_key(|row| list.rules().get(*row as usize).map(|rule| key(rule.chain)));
+            list.reorder(&by_chain);
+            let mut rows = vec![0; by_chain.len()];
+            for (row, was) in by_chain.iter().enumerate() {
+                rows[*was as usize] = row as u32;
             }
+            written = Some(rows.into());
         }
-        Segment { chains, list, rows, own, shared }
+        Segment { chains, list, shared, own, written }
     }
     /// Its chains.
     pub fn chains(&self) -> &[OwnChain] {
@@ -76,33 +75,47 @@ impl Segment {
     pub fn chain_name(&self, chain: u16) -> Option<&str> {
         self.chains.get(usize::from(chain)).map(|c| self.list.text(c.name))
     }
-    /// Its rules, as they are written.
+    /// Its rules, chain by chain.
     pub fn list(&self) -> &RuleList {
         &self.list
     }
-    /// The same without one of its rules.
-    pub fn without(&self, row: usize) -> Segment {
+    /// Its rules, as they are written.
+    pub fn written(&self) -> impl Iterator<Item = &Rule> {
+        let row = |i: u32| self.written.as_ref().and_then(|rows| rows.get(i as usize)).map_or(i, |row| *row);
+        (0..self.list.len() as u32).filter_map(move |i| self.rule(row(i)))
+    }
+    /// The same without one of its rules, counted as they are written.
+    pub fn without(&self, nth: usize) -> Segment {
         let mut list = self.list.clone();
-        list.remove(row);
+        let rows = self.written.as_deref().map_or_else(|| (0..self.list.len() as u32).collect(), <[u32]>::to_vec);
+        list.reorder(&rows);
+        list.remove(nth);
         Segment::new(self.chains.clone(), list)
     }
-    pub(crate) fn own_rows(&self, chain: u16) -> &[u32] {
+    /// The rules of an own chain.
+    pub(crate) fn own_rules(&self, chain: u16) -> &[Rule] {
         let at = usize::from(chain);
-        let range = |(from, to): (&u32, &u32)| self.rows.get(*from as usize..*to as usize);
+        let range = |(from, to): (&u32, &u32)| self.list.rules().get(*from as usize..*to as usize);
         self.own.get(at).zip(self.own.get(at + 1)).and_then(range).unwrap_or_default()
     }
-    pub(crate) fn shared_rows(&self, chain: u16) -> &[u32] {
-        self.shared().find(|(c, _)| *c == chain).map_or(&[], |(_, rows)| rows)
+    /// Its rules in a shared chain.
+    pub(crate) fn shared_rules(&self, chain: u16) -> &[Rule] {
+        let rows = self.shared().find(|(c, _)| *c == chain).map(|(_, rows)| rows);
+        rows.and_then(|rows| self.list.rules().get(rows.start as usize..rows.end as usize)).unwrap_or_default()
     }
-    pub(crate) fn shared(&self) -> impl Iterator<Item = (u16, &[u32])> {
-        let rows = |from: u32, to: u32| self.rows.get(from as usize..to as usize).unwrap_or_default();
-        self.shared.iter().map(move |(chain, from, to)| (*chain, rows(*from, *to)))
+    /// The shared chains that have rules of this segment, in order, and the rows of these.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = (u16, Range<u32>)> + '_ {
+        let mut next = 0;
+        self.shared.iter().map(move |(chain, count)| {
+            next += count;
+            (*chain, next - count..next)
+        })
     }
     pub(crate) fn rule(&self, row: u32) -> Option<&Rule> {
         self.list.rules().get(row as usize)
     }
     /// How many rules it has in which shared chain.
-    pub(crate) fn shape(&self) -> impl Iterator<Item = (u16, usize)> + '_ {
-        self.shared().map(|(c, rows)| (c, rows.len()))
+    pub(crate) fn shape(&self) -> &[(u16, u32)] {
+        &self.shared
     }
 }

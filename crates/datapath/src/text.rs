@@ -3,6 +3,7 @@
 use crate::digits::{push_addr, push_ip, push_number};
 use crate::{Base, ChainRef, CtStates, L4, Match, Net, Rule, RuleList, Ruleset, Segment, Table, Target};
 use std::fmt::Write;
+use std::net::SocketAddr;
 
 fn chain_name<'a>(base: &'a Base, segment: Option<&'a Segment>, chain: ChainRef) -> &'a str {
     match chain {
@@ -111,7 +112,7 @@ pub(crate) fn target_text(base: &Base, segment: Option<&Segment>, target: &Targe
         Target::Reject => "REJECT".into(),
         Target::MarkXor(v) => format!("MARK --xor-mark {v:#010x}"),
         Target::MarkOr(v) => format!("MARK --or-mark {v:#010x}"),
-        Target::Dnat(to) => format!("DNAT --to-destination {to}"),
+        Target::Dnat { ip, port } => format!("DNAT --to-destination {}", SocketAddr::new(*ip, *port)),
         Target::Masquerade { random_fully: true } => "MASQUERADE --random-fully".into(),
         Target::Masquerade { random_fully: false } => "MASQUERADE".into(),
     }
@@ -131,9 +132,9 @@ fn write_rule(out: &mut String, base: &Base, segment: Option<&Segment>, list: &R
             out.push_str(" -j ");
             out.push_str(chain_name(base, segment, to));
         }
-        Target::Dnat(to) => {
+        Target::Dnat { ip, port } => {
             out.push_str(" -j DNAT --to-destination ");
-            push_addr(out, to);
+            push_addr(out, SocketAddr::new(ip, port));
         }
         _ => {
             out.push_str(" -j ");
@@ -180,7 +181,7 @@ pub(crate) fn iptables_restore_tables(out: &mut String, rules: &Ruleset, tables:
             out.push('\n');
         }
         for (_, segment) in rules.segments() {
-            for rule in segment.list().rules() {
+            for rule in segment.written() {
                 if table_of(base, Some(segment), rule.chain) == Some(table) {
                     write_rule(out, base, Some(segment), segment.list(), rule);
                     out.push('\n');

@@ -1,7 +1,7 @@
 //! A packet's way through tables and chains.
 
 use crate::draw::Draw;
-use crate::index::Candidates;
+use crate::index::{At, Candidates};
 use crate::ipvs::{Scheduled, Table as IpvsTable};
 use crate::nft::SetElements;
 use crate::recent::RecentLists;
@@ -180,9 +180,8 @@ impl Walk<'_> {
     fn segments_linear(&mut self, hook: Hook, chain: u16, number: &mut u32, packet: &mut Packet, depth: u32) -> Step {
         let rules = self.rules;
         for (_, segment) in rules.in_order() {
-            for row in segment.shared_rows(chain) {
+            for rule in segment.shared_rules(chain) {
                 *number += 1;
-                let Some(rule) = segment.rule(*row) else { continue };
                 let step = self.rule(hook, In(segment.list(), Some(segment)), *number, rule, packet, depth);
                 if !matches!(step, Step::Next) {
                     return step;
@@ -201,18 +200,15 @@ impl Walk<'_> {
         }
         // Rules of the chain before this position are counted already.
         let (mut counted, mut ended) = (0, Step::Next);
-        let mut meet = |walk: &mut Self, packet: &mut Packet, at: (u32, u32), here: u32| {
-            let Some(segment) = rules.slot(at.0) else { return false };
-            let Some(rule) = segment.rule(at.1) else { return false };
+        let mut meet = |walk: &mut Self, packet: &mut Packet, at: At, here: u32| {
+            let Some(segment) = rules.slot(at.slot) else { return false };
+            let Some(rule) = segment.rule(at.row) else { return false };
             walk.walked += here - counted;
             counted = here + 1;
             ended = walk.rule(hook, In(segment.list(), Some(segment)), *number + here + 1, rule, packet, depth);
             !matches!(ended, Step::Next)
         };
-        let position = |(slot, row): (u32, u32)| {
-            let inside = rules.slot(slot).map_or(0, |s| s.shared_rows(chain).partition_point(|r| *r < row));
-            ranks.before(chain, slot) + inside as u32
-        };
+        let position = |at: At| ranks.before(chain, at.slot) + at.nth;
         match rules.index().candidates(chain, &packet.flow) {
             Candidates::None => {}
             Candidates::One(at) => {
@@ -220,7 +216,7 @@ impl Walk<'_> {
             }
             Candidates::Many(found) => {
                 let mut found: Vec<_> = found.into_iter().map(|at| (position(at), at)).collect();
-                found.sort_unstable();
+                found.sort_unstable_by_key(|(here, _)| *here);
                 for (here, at) in found {
                     if meet(self, packet, at, here) {
                         break;
@@ -238,9 +234,8 @@ impl Walk<'_> {
 
     fn own(&mut self, hook: Hook, segment: &Arc<Segment>, chain: u16, packet: &mut Packet, depth: u32) -> Step {
         let mut number = 0;
-        for row in segment.own_rows(chain) {
+        for rule in segment.own_rules(chain) {
             number += 1;
-            let Some(rule) = segment.rule(*row) else { continue };
             let step = self.rule(hook, In(segment.list(), Some(segment)), number, rule, packet, depth);
             if !matches!(step, Step::Next) {
                 return step;
@@ -255,7 +250,7 @@ impl Walk<'_> {
         if self.steps.is_none() && rule.in_order {
             // The common way: nobody asks which option it was.
             let matches = list.matches(rule);
-            if !matches.iter().all(|m| self.meets_header(m, packet).unwrap_or_else(|| self.meets(list, m, packet))) {
+            if !matches.iter().all(|m| self.meets(list, m, packet)) {
                 return Step::Next;
             }
             let origin = if rule.origin == OriginId::NONE { self.entry_origin } else { rule.origin };
@@ -288,7 +283,7 @@ impl Walk<'_> {
             Target::Accept => Step::End(End::Accept, origin),
             Target::Drop => Step::End(End::Drop, origin),
             Target::Reject => Step::End(End::Reject, origin),
-            Target::Dnat(to) => Step::End(End::Dnat(to), origin),
+            Target::Dnat { ip, port } => Step::End(End::Dnat(SocketAddr::new(ip, port)), origin),
             Target::Masquerade { random_fully } => Step::End(End::Masquerade { random_fully }, origin),
             Target::MarkXor(v) => {
                 packet.mark ^= v;
@@ -317,27 +312,19 @@ impl Walk<'_> {
     /// (they are in the rule's own header), then the others in written order.
     fn first_unmet(&mut self, list: &RuleList, rule: &Rule, packet: &Packet) -> Option<usize> {
         let matches = list.matches(rule);
-        let header = matches.iter().position(|m| self.meets_header(m, packet) == Some(false));
+        let header = matches.iter().position(|m| m.is_header() && !self.meets(list, m, packet));
         header.or_else(|| matches.iter().position(|m| !m.is_header() && !self.meets(list, m, packet)))
     }
 
-    /// Whether an option of the rule's header holds; `None` if it isn't one.
-    fn meets_header(&self, m: &Match, packet: &Packet) -> Option<bool> {
-        let flow = &packet.flow;
-        match m {
-            Match::Source { net, not } => Some(net.contains(flow.src.ip()) != *not),
-            Match::Destination { net, not } => Some(net.contains(flow.dst.ip()) != *not),
-            Match::Proto(proto) | Match::ProtoOnly(proto) => Some(flow.proto == *proto && !packet.echo),
-            _ => None,
-        }
-    }
-
-    /// Whether another option holds.
+    /// Whether an option holds.
+    #[inline]
     fn meets(&mut self, list: &RuleList, m: &Match, packet: &Packet) -> bool {
         let flow = &packet.flow;
         match m {
-            Match::Comment(_) | Match::Source { .. } | Match::Destination { .. } => true,
-            Match::Proto(_) | Match::ProtoOnly(_) => true,
+            Match::Comment(_) => true,
+            Match::Source { net, not } => net.contains(flow.src.ip()) != *not,
+            Match::Destination { net, not } => net.contains(flow.dst.ip()) != *not,
+            Match::Proto(proto) | Match::ProtoOnly(proto) => flow.proto == *proto && !packet.echo,
             // No bridges here: what is routed came in through no port of one.
             Match::NotFromBridge => true,
             Match::DestinationPort(port) => flow.dst.port() == *port,

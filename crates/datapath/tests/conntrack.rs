@@ -39,7 +39,7 @@ fn service(endpoints: &[&str]) -> Segment {
     list.add(ChainRef::Shared(0), &to, Target::Jump(own), OriginId(1));
     for (i, endpoint) in endpoints.iter().enumerate() {
         let chance = Match::Statistic(Probability::one_of((endpoints.len() - i) as u32));
-        list.add(own, &[chance], Target::Dnat(addr(endpoint)), OriginId(2 + i as u32));
+        list.add(own, &[chance], Target::dnat(addr(endpoint)), OriginId(2 + i as u32));
     }
     Segment::new(vec![OwnChain { table: Table::Nat, name }], list)
 }

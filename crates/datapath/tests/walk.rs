@@ -89,7 +89,7 @@ fn one_match() -> impl Strategy<Value = Match> {
 
 fn target() -> impl Strategy<Value = Target> {
     prop_oneof![
-        3 => address().prop_map(Target::Dnat),
+        3 => address().prop_map(Target::dnat),
         2 => Just(Target::Jump(ChainRef::Shared(MARK_CHAIN))),
         // Chain 0 jumps to chain 1, so that rules cannot go in circles.
         3 => Just(Target::Jump(ChainRef::Own(1))),

@@ -153,7 +153,7 @@ fn mutations(rules: &Rules) -> Vec<(String, Rules)> {
     match rules {
         Rules::Iptables(rules) => {
             for (key, segment) in rules.segments() {
-                for (row, rule) in segment.list().rules().iter().enumerate() {
+                for (row, rule) in segment.written().enumerate() {
                     let mut mutant = (**rules).clone();
                     mutant.set_segment(key, Some(Arc::new(segment.without(row))));
                     let text = rule_text(rules.base(), Some(segment), segment.list(), rule);

@@ -5,9 +5,11 @@
 //! forty kinds of maps, and each of them is downloaded by the learner.
 
 mod map;
+mod paged;
 mod set;
 mod vector;
 
 pub use map::{Entry, Iter, OrdMap};
+pub use paged::Paged;
 pub use set::OrdSet;
 pub use vector::Vector;

@@ -333,7 +333,7 @@ fn write_endpoint(w: &mut Writer<'_>, endpoint: &EndpointInfo, own: &Own) {
     // A Pod that reaches itself through the Service must see another address than its own.
     let hairpin = Match::Source { net: Net::Host(endpoint.addr.ip()), not: false };
     w.list.add(own.chain, &[plain, hairpin][first..], MARK_MASQ, own.origin);
-    let target = Target::Dnat(endpoint.addr);
+    let target = Target::dnat(endpoint.addr);
     if w.info.affinity_seconds.is_some() {
         let recent = Match::RecentSet { name: own.name };
         w.list.add(own.chain, &[plain, recent, proto][first..], target, own.origin);
