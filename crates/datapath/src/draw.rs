@@ -1,12 +1,13 @@
 //! Chances that rules take.
 
-use crate::Probability;
-
 /// A number that a rule draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Draw {
     /// `-m statistic --mode random`. Way 0: it held; way 1: it did not.
-    Statistic(Probability),
+    Statistic {
+        /// Of 2^31 numbers, how many hold.
+        threshold: u32,
+    },
     /// `numgen random mod`.
     Numgen(u32),
     /// A virtual server's real servers, of so many parts in all. Only ways are asked for, never drawn.
@@ -18,7 +19,7 @@ impl Draw {
     pub(crate) const fn way(self, bits: u32) -> u32 {
         match self {
             // xt_statistic.c: (get_random_u32() & 0x7FFFFFFF) < probability
-            Draw::Statistic(p) => ((bits & 0x7fff_ffff) >= p.threshold()) as u32,
+            Draw::Statistic { threshold } => ((bits & 0x7fff_ffff) >= threshold) as u32,
             // nft_numgen.c: reciprocal_scale(get_random_u32(), modulus)
             Draw::Numgen(n) | Draw::Share(n) => ((bits as u64 * n as u64) >> 32) as u32,
         }
@@ -26,8 +27,8 @@ impl Draw {
     /// How many ways there are.
     pub(crate) const fn ways(self) -> u32 {
         match self {
-            Draw::Statistic(p) if p.threshold() >= 1 << 31 => 1,
-            Draw::Statistic(_) => 2,
+            Draw::Statistic { threshold } if threshold >= 1 << 31 => 1,
+            Draw::Statistic { .. } => 2,
             Draw::Numgen(0) | Draw::Share(0) => 1,
             Draw::Numgen(n) | Draw::Share(n) => n,
         }
@@ -35,8 +36,10 @@ impl Draw {
     /// How likely a way is.
     pub(crate) fn chance(self, way: u32) -> f64 {
         match self {
-            Draw::Statistic(p) if way == 0 => p.chance(),
-            Draw::Statistic(p) => 1.0 - p.chance(),
+            Draw::Statistic { threshold } => {
+                let held = f64::from(threshold) / f64::from(1u32 << 31);
+                if way == 0 { held } else { 1.0 - held }
+            }
             Draw::Share(n) => 1.0 / f64::from(n.max(1)),
             // Of 2^32 numbers, those that are scaled to this way.
             Draw::Numgen(n) => {

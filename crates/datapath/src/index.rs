@@ -1,12 +1,13 @@
 //! Which rules of a shared chain a packet can meet at all, without walking the chain.
 
+use crate::slots::{Slots, mix};
 use crate::{Flow, L4, Segment};
-use lab_base::OrdMap;
+use lab_base::{Paged, Vector};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What a rule asks for, in numbers that are quickly compared: every packet looks up a few of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Key {
     /// Chain, shape, family, protocol and port; nothing where anything will do.
     head: u64,
@@ -26,10 +27,13 @@ impl Key {
             u64::from(chain) << 32 | (shape as u64) << 24 | family << 20 | proto << 16 | u64::from(port.unwrap_or(0));
         (Key { head, dst }, shape)
     }
+    const fn hash(&self) -> u32 {
+        (mix(mix(self.head ^ (self.dst >> 64) as u64) ^ self.dst as u64) >> 32) as u32
+    }
 }
 
 /// A rule of a segment in a shared chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct At {
     /// The segment's place.
     pub(crate) slot: u32,
@@ -39,13 +43,22 @@ pub(crate) struct At {
     pub(crate) nth: u32,
 }
 
-/// Rules with one key: by far the commonest is one, since no two Services have the same address and port.
-type Same = (At, Option<Arc<[At]>>);
+/// Rules with one key.
+#[derive(Clone, Debug, Default)]
+struct Same {
+    key: Key,
+    /// By far the commonest is one, since no two Services have the same address and port.
+    first: At,
+    more: Option<Arc<[At]>>,
+}
 
 /// The segments' rules in shared chains, by what they ask for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
-    rules: OrdMap<Key, Same>,
+    /// Places of `rules`, by the hash of their key.
+    slots: Slots,
+    rules: Paged<Option<Same>>,
+    free: Vector<u32>,
     /// For each shared chain, how many rules of each shape; lookups of missing shapes are skipped.
     shapes: Vec<[u32; 8]>,
 }
@@ -60,6 +73,12 @@ impl Index {
             })
         })
     }
+    fn same(&self, place: u32) -> Option<&Same> {
+        self.rules.get(place as usize).and_then(Option::as_ref)
+    }
+    fn find(&self, key: &Key) -> Option<u32> {
+        self.slots.find(key.hash(), |place| self.same(place).is_some_and(|same| same.key == *key))
+    }
     pub(crate) fn add(&mut self, slot: u32, segment: &Segment) {
         for (chain, (key, shape), at) in Self::keys(slot, segment) {
             let chain = usize::from(chain);
@@ -67,21 +86,34 @@ impl Index {
                 self.shapes.resize(chain + 1, [0; 8]);
             }
             self.shapes[chain][shape] += 1;
-            if let Some((first, more)) = self.rules.insert(key, (at, None)) {
-                let all = more.iter().flat_map(|more| more.iter()).copied().chain([at]).collect();
-                self.rules.insert(key, (first, Some(all)));
+            let found = self.find(&key).and_then(|place| self.rules.get_mut(place as usize)?.as_mut());
+            if let Some(same) = found {
+                same.more = Some(same.more.iter().flat_map(|more| more.iter()).copied().chain([at]).collect());
+                continue;
             }
+            let same = Some(Same { key, first: at, more: None });
+            let place = self.free.pop_back().unwrap_or(self.rules.len() as u32);
+            match self.rules.get_mut(place as usize) {
+                Some(empty) => *empty = same,
+                None => self.rules.push(same),
+            }
+            self.slots.add(key.hash(), place);
         }
     }
     pub(crate) fn remove(&mut self, slot: u32, segment: &Segment) {
         for (chain, (key, shape), at) in Self::keys(slot, segment) {
             self.shapes[usize::from(chain)][shape] -= 1;
-            let Some((first, more)) = self.rules.remove(&key) else { continue };
+            let Some(place) = self.find(&key) else { continue };
+            let Some(entry) = self.rules.get_mut(place as usize) else { continue };
+            let Some(Same { first, more, .. }) = entry.take() else { continue };
             let all = [first].into_iter().chain(more.iter().flat_map(|more| more.iter()).copied());
             let mut left = all.filter(|other| *other != at);
             if let Some(first) = left.next() {
                 let more: Arc<[At]> = left.collect();
-                self.rules.insert(key, (first, (!more.is_empty()).then_some(more)));
+                *entry = Some(Same { key, first, more: (!more.is_empty()).then_some(more) });
+            } else {
+                self.slots.remove(key.hash(), place);
+                self.free.push_back(place);
             }
         }
     }
@@ -99,9 +131,9 @@ impl Index {
                 (shape & 4 != 0).then(|| flow.dst.ip()),
                 (shape & 1 != 0).then(|| flow.dst.port()),
             );
-            if let Some((first, more)) = self.rules.get(&key) {
-                found.add(*first);
-                more.iter().flat_map(|more| more.iter()).for_each(|at| found.add(*at));
+            if let Some(same) = self.find(&key).and_then(|place| self.same(place)) {
+                found.add(same.first);
+                same.more.iter().flat_map(|more| more.iter()).for_each(|at| found.add(*at));
             }
         }
         found

@@ -1,5 +1,6 @@
 //! Rules that come and go together.
 
+use crate::ops::Ops;
 use crate::{ChainRef, Rule, RuleList, Table, Text};
 use std::ops::Range;
 
@@ -18,6 +19,8 @@ pub struct Segment {
     chains: Vec<OwnChain>,
     /// The rules of shared chains, then those of own ones, chain by chain.
     list: RuleList,
+    /// The same for packets.
+    ops: Ops,
     /// The shared chains that have rules of this segment, in order, and how many.
     shared: Vec<(u16, u32)>,
     /// For each own chain, where its rules begin; and where the last one's end.
@@ -65,7 +68,8 @@ impl Segment {
             }
             written = Some(rows.into());
         }
-        Segment { chains, list, shared, own, written }
+        let ops = Ops::of(&list, |chain| rows_of(&own, chain));
+        Segment { chains, list, ops, shared, own, written }
     }
     /// Its chains.
     pub fn chains(&self) -> &[OwnChain] {
@@ -92,11 +96,13 @@ impl Segment {
         list.remove(nth);
         Segment::new(self.chains.clone(), list)
     }
-    /// The rules of an own chain.
-    pub(crate) fn own_rules(&self, chain: u16) -> &[Rule] {
-        let at = usize::from(chain);
-        let range = |(from, to): (&u32, &u32)| self.list.rules().get(*from as usize..*to as usize);
-        self.own.get(at).zip(self.own.get(at + 1)).and_then(range).unwrap_or_default()
+    /// The rows of an own chain.
+    pub(crate) fn own_rows(&self, chain: u16) -> Range<u32> {
+        rows_of(&self.own, chain)
+    }
+    /// The same rules for packets, row by row.
+    pub(crate) const fn ops(&self) -> &Ops {
+        &self.ops
     }
     /// Its rules in a shared chain.
     pub(crate) fn shared_rules(&self, chain: u16) -> &[Rule] {
@@ -118,4 +124,9 @@ impl Segment {
     pub(crate) fn shape(&self) -> &[(u16, u32)] {
         &self.shared
     }
+}
+
+fn rows_of(own: &[u32], chain: u16) -> Range<u32> {
+    let at = usize::from(chain);
+    own.get(at).zip(own.get(at + 1)).map_or(0..0, |(from, to)| *from..*to)
 }

@@ -4,11 +4,13 @@ use crate::draw::Draw;
 use crate::index::{At, Candidates};
 use crate::ipvs::{Scheduled, Table as IpvsTable};
 use crate::nft::SetElements;
+use crate::ops::{Act, Test};
 use crate::recent::RecentLists;
 use crate::{ChainRef, CtStates, Flow, Hook, Match, OriginId, Rule, RuleList, Ruleset, Segment, Table, Target, text};
 use lab_base::Time;
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One rule that a packet met.
@@ -95,6 +97,13 @@ enum Step {
     Next,
     Return,
     End(End, OriginId),
+}
+
+impl Step {
+    /// What it means to the chain that jumped.
+    fn after_jump(self) -> Step {
+        if matches!(self, Step::Return) { Step::Next } else { self }
+    }
 }
 
 /// Jumps nested deeper than this are a loop, which the kernel refuses to load (`ELOOP`).
@@ -202,10 +211,9 @@ impl Walk<'_> {
         let (mut counted, mut ended) = (0, Step::Next);
         let mut meet = |walk: &mut Self, packet: &mut Packet, at: At, here: u32| {
             let Some(segment) = rules.slot(at.slot) else { return false };
-            let Some(rule) = segment.rule(at.row) else { return false };
             walk.walked += here - counted;
             counted = here + 1;
-            ended = walk.rule(hook, In(segment.list(), Some(segment)), *number + here + 1, rule, packet, depth);
+            ended = walk.row(hook, segment, at.row, *number + here + 1, packet, depth);
             !matches!(ended, Step::Next)
         };
         let position = |at: At| ranks.before(chain, at.slot) + at.nth;
@@ -232,16 +240,62 @@ impl Walk<'_> {
         Step::Next
     }
 
-    fn own(&mut self, hook: Hook, segment: &Arc<Segment>, chain: u16, packet: &mut Packet, depth: u32) -> Step {
-        let mut number = 0;
-        for rule in segment.own_rules(chain) {
-            number += 1;
-            let step = self.rule(hook, In(segment.list(), Some(segment)), number, rule, packet, depth);
+    fn own(&mut self, hook: Hook, at: &Arc<Segment>, rows: Range<u32>, packet: &mut Packet, depth: u32) -> Step {
+        let first = rows.start;
+        for row in rows {
+            let step = self.row(hook, at, row, row - first + 1, packet, depth);
             if !matches!(step, Step::Next) {
                 return step;
             }
         }
         Step::Next
+    }
+
+    /// A rule of a segment, by its short form unless it is to be told about.
+    #[inline]
+    fn row(&mut self, hook: Hook, at: &Arc<Segment>, row: u32, number: u32, packet: &mut Packet, depth: u32) -> Step {
+        let Some(op) = at.ops().get(row).filter(|_| self.steps.is_none()) else {
+            return self.whole(hook, at, row, number, packet, depth);
+        };
+        let holds = match op.test {
+            Test::Always => true,
+            Test::Chance(threshold) => (self.decide)(Draw::Statistic { threshold }) == 0,
+            Test::Source(ip) => packet.flow.src.ip() == IpAddr::V4(ip),
+            Test::Proto(proto) => packet.flow.proto == proto && !packet.echo,
+            Test::Elsewhere(ip, len) => {
+                let out = match packet.flow.src.ip() {
+                    IpAddr::V4(src) => ((src.to_bits() ^ ip.to_bits()) as u64) >> (32 - len) != 0,
+                    IpAddr::V6(_) => true,
+                };
+                out && !packet.echo && at.ops().is_for(&packet.flow)
+            }
+            Test::Indexed if !self.linear && !packet.echo => true,
+            Test::Indexed | Test::Rule => return self.whole(hook, at, row, number, packet, depth),
+        };
+        self.walked += 1;
+        if !holds {
+            return Step::Next;
+        }
+        let origin = if op.origin == OriginId::NONE { self.entry_origin } else { op.origin };
+        match op.act {
+            Act::Own(..) | Act::Shared(_) if depth >= MAX_DEPTH => Step::Next,
+            Act::Own(first, count) => {
+                self.own(hook, at, first..first + u32::from(count), packet, depth + 1).after_jump()
+            }
+            Act::Shared(chain) => self.shared(hook, chain, packet, depth + 1).after_jump(),
+            Act::Dnat(ip, port) => Step::End(End::Dnat(SocketAddr::new(ip.into(), port)), origin),
+            Act::Rule => match at.rule(row) {
+                Some(rule) => self.act(hook, Some(at), rule, origin, packet, depth),
+                None => Step::Next,
+            },
+        }
+    }
+
+    fn whole(&mut self, hook: Hook, at: &Arc<Segment>, row: u32, number: u32, packet: &mut Packet, depth: u32) -> Step {
+        match at.rule(row) {
+            Some(rule) => self.rule(hook, In(at.list(), Some(at)), number, rule, packet, depth),
+            None => Step::Next,
+        }
     }
 
     fn rule(&mut self, hook: Hook, at: In<'_>, number: u32, rule: &Rule, packet: &mut Packet, depth: u32) -> Step {
@@ -294,17 +348,11 @@ impl Walk<'_> {
                 Step::Next
             }
             Target::Jump(_) if depth >= MAX_DEPTH => Step::Next,
-            Target::Jump(to) => {
-                let step = match (to, segment) {
-                    (ChainRef::Shared(c), _) => self.shared(hook, c, packet, depth + 1),
-                    (ChainRef::Own(c), Some(segment)) => self.own(hook, segment, c, packet, depth + 1),
-                    (ChainRef::Own(_), None) => Step::Next,
-                };
-                match step {
-                    Step::Return => Step::Next,
-                    step => step,
-                }
-            }
+            Target::Jump(ChainRef::Shared(chain)) => self.shared(hook, chain, packet, depth + 1).after_jump(),
+            Target::Jump(ChainRef::Own(chain)) => match segment {
+                Some(segment) => self.own(hook, segment, segment.own_rows(chain), packet, depth + 1).after_jump(),
+                None => Step::Next,
+            },
         }
     }
 
@@ -338,7 +386,7 @@ impl Walk<'_> {
             }
             Match::CtState { states, not } => packet.state.meets(*states) != *not,
             Match::Mark { value, mask, not } => (packet.mark & mask == *value) != *not,
-            Match::Statistic(p) => (self.decide)(Draw::Statistic(*p)) == 0,
+            Match::Statistic(p) => (self.decide)(Draw::Statistic { threshold: p.threshold() }) == 0,
             Match::RecentCheck { name, seconds, reap } => {
                 let name = list.text(*name);
                 let hit = self.recent.check(name, flow.src.ip(), self.now, *seconds);
