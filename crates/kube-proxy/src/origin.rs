@@ -84,17 +84,15 @@ impl Fields {
         };
         OriginId(self.first + at as u32)
     }
-    pub(crate) fn into_piece(self, info: &ServicePortInfo) -> Piece {
-        Piece { service: info.name.service.clone(), uid: info.uid, port: info.name.port.clone(), fields: self.list }
+    pub(crate) fn into_piece(self, info: &Arc<ServicePortInfo>) -> Piece {
+        Piece { port: info.clone(), fields: self.list }
     }
 }
 
 /// The origins of one service port's rules.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
-    pub(crate) service: NamespacedName,
-    pub(crate) uid: Uid,
-    pub(crate) port: String,
+    pub(crate) port: Arc<ServicePortInfo>,
     pub(crate) fields: Vec<(Field, Option<SocketAddr>)>,
 }
 
@@ -132,9 +130,9 @@ impl Origins {
         let (first, piece) = self.pieces.get_prev(&id.0)?;
         let (field, endpoint) = piece.fields.get((id.0 - first) as usize)?;
         Some(Origin {
-            service: piece.service.clone(),
-            uid: piece.uid,
-            port: piece.port.clone(),
+            service: piece.port.name.service.clone(),
+            uid: piece.port.uid,
+            port: piece.port.name.port.clone(),
             field: field.to_string(),
             endpoint: *endpoint,
         })

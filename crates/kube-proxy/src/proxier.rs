@@ -1,7 +1,7 @@
 //! kube-proxy of one node and family: what changed, and the rules after the last sync.
 
 use crate::conntrack::{Events, StaleConnections, UdpServing};
-use crate::endpoints_change_tracker::{EndpointsMap, endpoints_by_port, slice_service};
+use crate::endpoints_change_tracker::{EndpointInfo, Endpoints, EndpointsMap, endpoints_by_port, slice_service};
 use crate::iptables::{self, LARGE_CLUSTER_ENDPOINTS_THRESHOLD};
 use crate::node_port_addresses::NodePortAddresses;
 use crate::origin::Origins;
@@ -64,7 +64,7 @@ struct Counts {
 /// A service port as it was synced.
 #[derive(Debug)]
 struct Synced {
-    info: ServicePortInfo,
+    info: Arc<ServicePortInfo>,
     endpoints: Categorized,
     counts: Counts,
     first_origin: u32,
@@ -72,7 +72,7 @@ struct Synced {
 
 impl Synced {
     /// Endpoints for traffic to the cluster IP. IPVS uses endpoints anywhere where policy `Local` has none here.
-    fn internal(&self, ipvs: bool) -> &[crate::endpoints_change_tracker::EndpointInfo] {
+    fn internal(&self, ipvs: bool) -> &[EndpointInfo] {
         if self.info.internal_policy_local && !(ipvs && self.endpoints.local.is_empty()) {
             &self.endpoints.local
         } else {
@@ -81,7 +81,31 @@ impl Synced {
     }
 }
 
-type Slices = OrdMap<String, Arc<EndpointSlice>>;
+/// A Service as it is known.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// Its ports, as of its object.
+    ports: Arc<[Arc<ServicePortInfo>]>,
+    /// Its slices by name, in order.
+    slices: Vec<(String, Arc<EndpointSlice>)>,
+    /// Its ports as of the last sync, in order of the rules.
+    synced: Vec<Arc<Synced>>,
+    /// Serving endpoints of its UDP ports, as of the last sync.
+    udp_serving: Arc<UdpServing>,
+}
+
+impl Known {
+    fn is_empty(&self) -> bool {
+        self.ports.is_empty() && self.slices.is_empty() && self.synced.is_empty()
+    }
+    fn synced(&self, key: &str) -> Option<&Arc<Synced>> {
+        self.synced.iter().find(|s| &*s.info.key == key)
+    }
+    /// Its slice of this name, or where it would stand.
+    fn slice(&self, name: &str) -> Result<usize, usize> {
+        self.slices.binary_search_by(|(other, _)| other.as_str().cmp(name))
+    }
+}
 
 /// kube-proxy of one node and family. A clone shares structure with the original.
 #[derive(Clone, Debug)]
@@ -89,19 +113,13 @@ pub struct Proxier {
     settings: Arc<Settings>,
     node: Arc<NodeContext>,
     family: IpFamily,
-    services: OrdMap<NamespacedName, Arc<Vec<ServicePortInfo>>>,
-    /// By Service, then by name of the slice.
-    slices: OrdMap<NamespacedName, Slices>,
+    /// By name of the Service.
+    services: OrdMap<Arc<NamespacedName>, Arc<Known>>,
     /// The Service of each slice, by name of the slice.
-    slice_service: OrdMap<NamespacedName, NamespacedName>,
+    slice_service: OrdMap<NamespacedName, Arc<NamespacedName>>,
     /// Services to look at in the next sync.
-    dirty: OrdSet<NamespacedName>,
-    /// By key of the service port.
-    synced: OrdMap<Arc<str>, Arc<Synced>>,
-    synced_ports: OrdMap<NamespacedName, Arc<[Arc<str>]>>,
+    dirty: OrdSet<Arc<NamespacedName>>,
     known_endpoints: usize,
-    /// Serving endpoints of UDP ports, by Service, as of the last sync.
-    udp_serving: OrdMap<NamespacedName, Arc<UdpServing>>,
     /// What the last sync made of connections.
     events: Arc<Events>,
     large_cluster: bool,
@@ -122,13 +140,9 @@ impl Proxier {
             node: Arc::new(node),
             family,
             services: OrdMap::new(),
-            slices: OrdMap::new(),
             slice_service: OrdMap::new(),
             dirty: OrdSet::new(),
-            synced: OrdMap::new(),
-            synced_ports: OrdMap::new(),
             known_endpoints: 0,
-            udp_serving: OrdMap::new(),
             events: Arc::default(),
             large_cluster: false,
             ipvs_sets: None,
@@ -141,16 +155,15 @@ impl Proxier {
     /// The same kube-proxy started again in this mode: it knows what it knew, and has written nothing yet.
     pub fn in_mode(mut self, mode: Mode) -> Proxier {
         self.rules = Rules::none(mode);
-        self.synced = OrdMap::new();
-        self.synced_ports = OrdMap::new();
+        let unsynced = |known: &Known| Known { synced: Vec::new(), udp_serving: Arc::default(), ..known.clone() };
+        self.services = self.services.iter().map(|(key, known)| (key.clone(), Arc::new(unsynced(known)))).collect();
         self.known_endpoints = 0;
-        self.udp_serving = OrdMap::new();
         self.events = Arc::default();
         self.large_cluster = false;
         self.ipvs_sets = None;
         self.has_synced = false;
         self.origins = Origins::default();
-        self.dirty = self.services.keys().cloned().collect();
+        self.all_dirty();
         self
     }
     /// The kind of rules that it writes.
@@ -176,38 +189,54 @@ impl Proxier {
     /// A Service was added or changed; `None`: deleted.
     pub fn set_service(&mut self, key: &NamespacedName, service: Option<Arc<Service>>) {
         let ports = service.map(|s| service_ports(&s, self.family, &self.settings)).unwrap_or_default();
-        if self.services.get(key).map_or(&[][..], |p| p) == ports {
+        if self.services.get(key).map_or(&[][..], |known| &known.ports).iter().map(Arc::as_ref).eq(&ports) {
             return;
         }
-        if ports.is_empty() {
-            self.services.remove(key);
-        } else {
-            self.services.insert(key.clone(), Arc::new(ports));
-        }
-        self.dirty.insert(key.clone());
+        let key = self.key_of(key);
+        self.known_mut(&key).ports = ports.into_iter().map(Arc::new).collect();
+        self.dirty.insert(key);
     }
     /// An EndpointSlice was added or changed; `None`: deleted.
     pub fn set_endpoint_slice(&mut self, key: &NamespacedName, slice: Option<Arc<EndpointSlice>>) {
         let service = slice.as_ref().and_then(|s| slice_service(s, self.family));
         let before = self.slice_service.get(key).cloned();
-        if let Some(old) = before.as_ref().filter(|old| service.as_ref() != Some(old)) {
-            if let Some(slices) = self.slices.get_mut(old) {
-                slices.remove(&key.name);
-                if slices.is_empty() {
-                    self.slices.remove(old);
-                }
+        if let Some(old) = before.as_ref().filter(|old| service.as_ref() != Some(old.as_ref())) {
+            let known = self.known_mut(old);
+            if let Ok(at) = known.slice(&key.name) {
+                known.slices.remove(at);
             }
             self.slice_service.remove(key);
             self.dirty.insert(old.clone());
         }
-        if let (Some(service), Some(slice)) = (service, slice) {
-            let slices = self.slices.entry(service.clone()).or_default();
-            let old = slices.insert(key.name.clone(), slice.clone());
-            if old.is_none_or(|old| old.endpoints != slice.endpoints || old.ports != slice.ports) {
-                self.dirty.insert(service.clone());
+        let (Some(service), Some(slice)) = (service, slice) else { return };
+        let service = self.key_of(&service);
+        let known = self.known_mut(&service);
+        let changed = match known.slice(&key.name) {
+            Ok(at) => {
+                let old = std::mem::replace(&mut known.slices[at].1, slice.clone());
+                old.endpoints != slice.endpoints || old.ports != slice.ports
             }
-            self.slice_service.insert(key.clone(), service);
+            Err(at) => {
+                known.slices.insert(at, (key.name.clone(), slice));
+                true
+            }
+        };
+        if before.as_ref() != Some(&service) {
+            self.slice_service.insert(key.clone(), service.clone());
         }
+        if changed {
+            self.dirty.insert(service);
+        }
+    }
+    /// The name of a Service that is known, or a new one.
+    fn key_of(&self, service: &NamespacedName) -> Arc<NamespacedName> {
+        self.services.get_key(service).cloned().unwrap_or_else(|| Arc::new(service.clone()))
+    }
+    fn known_mut(&mut self, service: &Arc<NamespacedName>) -> &mut Known {
+        Arc::make_mut(self.services.entry(service.clone()).or_default())
+    }
+    fn all_dirty(&mut self) {
+        self.dirty = self.services.keys().cloned().collect();
     }
     /// The node's own object changed: its zone decides which hints count.
     pub fn set_node(&mut self, node: NodeContext) {
@@ -216,7 +245,7 @@ impl Proxier {
         }
         self.node = Arc::new(node);
         self.has_synced = false;
-        self.dirty = self.services.keys().cloned().collect();
+        self.all_dirty();
     }
     /// Whether there is something that no sync has written yet.
     pub fn pending(&self) -> bool {
@@ -260,38 +289,49 @@ impl Proxier {
         }
         let dirty = std::mem::take(&mut self.dirty);
         let mut events = Events::default();
-        let mut endpoints: Vec<(NamespacedName, EndpointsMap)> = Vec::with_capacity(dirty.len());
-        for service in dirty.iter().cloned() {
-            self.forget_gone_ports(&service, &mut events);
-            let slices = self.slices.get(&service).into_iter().flat_map(|s| s.values()).map(Arc::as_ref);
-            let map = endpoints_by_port(slices, self.family, &self.node.name);
-            self.count(&service, &map);
-            self.note_serving(&service, &map, &mut events);
-            endpoints.push((service, map));
+        let mut endpoints: Vec<EndpointsMap> = Vec::with_capacity(dirty.len());
+        for service in dirty.iter() {
+            let Some(mut known) = self.services.get(service).cloned() else { continue };
+            let map =
+                endpoints_by_port(known.slices.iter().map(|(_, slice)| slice.as_ref()), self.family, &self.node.name);
+            self.count(&known, &map);
+            let gone = |s: &Arc<Synced>| !known.ports.iter().any(|port| port.key == s.info.key);
+            let serving = udp_serving(&map);
+            if known.synced.iter().any(gone) || *known.udp_serving != serving {
+                let now = Arc::make_mut(&mut known);
+                self.forget_gone_ports(now, &mut events);
+                now.ports.iter().for_each(|port| events.changed(port, &now.udp_serving, &serving));
+                now.udp_serving = Arc::new(serving);
+                self.services.insert(service.clone(), known);
+            }
+            endpoints.push(map);
         }
         self.events = Arc::new(events);
         let large = self.known_endpoints > LARGE_CLUSTER_ENDPOINTS_THRESHOLD;
         if large != self.large_cluster && self.mode() == Mode::Iptables {
             self.large_cluster = large;
-            let written: Vec<_> = self.synced.iter().map(|(k, s)| (k.clone(), s.clone())).collect();
-            for (key, synced) in written {
-                self.write(&key, synced.info.clone(), synced.endpoints.clone(), synced.counts.clone());
-            }
+            self.write_all_anew();
         }
-        for (service, map) in endpoints {
-            let Some(ports) = self.services.get(&service).cloned() else { continue };
-            let mut keys = Vec::with_capacity(ports.len());
-            for info in ports.iter() {
-                let list = map.get(&(info.name.port.clone(), info.name.protocol)).map_or(&[][..], Vec::as_slice);
-                let chosen = categorize_endpoints(list, info, &self.node, &self.settings);
+        for (service, map) in dirty.iter().zip(endpoints) {
+            let Some(mut known) = self.services.get(service).cloned() else { continue };
+            let mut synced = Vec::with_capacity(known.ports.len());
+            for info in known.ports.iter() {
+                let list = map.get(&(info.name.port.clone(), info.name.protocol)).cloned().unwrap_or_default();
+                let chosen = categorize_endpoints(&list, info, &self.node, &self.settings);
                 let local: Vec<SocketAddr> = list.iter().filter(|e| e.is_local).map(|e| e.addr).collect();
                 let local_ready = list.iter().filter(|e| e.is_local && e.ready).map(|e| e.addr.ip()).collect();
                 let counts = Counts { known: list.len(), local, local_ready };
-                let key = info.name.key();
-                self.write(&key, info.clone(), chosen, counts);
-                keys.push(key);
+                let old = known.synced(&info.key).map(|old| old.first_origin);
+                synced.push(self.write(old, info.clone(), chosen, counts));
             }
-            self.synced_ports.insert(service, keys.into());
+            synced.sort_unstable_by(|a, b| a.info.key.cmp(&b.info.key));
+            let known_now = Arc::make_mut(&mut known);
+            known_now.synced = synced;
+            if known_now.is_empty() {
+                self.services.remove(service);
+            } else {
+                self.services.insert(service.clone(), known);
+            }
         }
         if let Rules::Ipvs(table) = &mut self.rules {
             // Which rules there are depends on which sets have entries.
@@ -322,14 +362,16 @@ impl Proxier {
     }
     /// The endpoints of traffic to the cluster IP, as of the last sync, in order of the rules.
     pub fn endpoints(&self, service: &NamespacedName, port: &str) -> Vec<EndpointShare> {
-        let Some(synced) = self.find(service, port) else { return Vec::new() };
+        let Some(synced) = self.services.get(service).and_then(|k| k.synced.iter().find(|s| s.info.name.port == port))
+        else {
+            return Vec::new();
+        };
         let list = synced.internal(self.mode() == Mode::Ipvs);
         list.iter().map(|e| EndpointShare { endpoint: e.addr, share: 1.0 / list.len() as f64 }).collect()
     }
     /// What the Service's `healthCheckNodePort` answers, as of the last sync; `None`: it has none.
     pub fn health_check(&self, service: &NamespacedName) -> Option<HealthCheck> {
-        let ports = self.synced_ports.get(service)?;
-        let all = || ports.iter().filter_map(|key| self.synced.get(key));
+        let all = || self.services.get(service).into_iter().flat_map(|known| &known.synced);
         let port = all().map(|s| s.info.health_check_node_port).find(|port| *port != 0)?;
         // Each address counts once, in whatever number of ports (`LocalReadyEndpoints`).
         let local: BTreeSet<IpAddr> = all().flat_map(|s| s.counts.local_ready.iter().copied()).collect();
@@ -338,75 +380,68 @@ impl Proxier {
     /// The connections that are to be deleted after the last sync. Up to release 1.31 that are those
     /// which its changes have made stale.
     pub fn stale_connections(&self) -> StaleConnections {
-        let ports = self.udp_serving.iter().flat_map(|(service, serving)| {
-            let ports = self.synced_ports.get(service).into_iter().flat_map(|keys| keys.iter());
-            ports.filter_map(|key| Some((&self.synced.get(key)?.info, serving.as_ref())))
+        let ports = self.services.values().flat_map(|known| {
+            let serving = known.udp_serving.as_ref();
+            known.synced.iter().filter(|_| !serving.is_empty()).map(move |s| (s.info.as_ref(), serving))
         });
         StaleConnections::new(self.family, self.settings.release, &self.events, ports)
     }
     /// The service ports of the last sync, in order of the rules.
     pub fn service_ports(&self) -> impl Iterator<Item = &ServicePortInfo> {
-        self.synced.values().map(|s| &s.info)
+        self.services.values().flat_map(|known| &known.synced).map(|s| s.info.as_ref())
     }
     /// How many services' rules are to be written anew.
     pub fn dirty_services(&self) -> usize {
         self.dirty.len()
     }
 
-    fn find(&self, service: &NamespacedName, port: &str) -> Option<&Arc<Synced>> {
-        let ports = self.synced_ports.get(service)?;
-        ports.iter().filter_map(|key| self.synced.get(key)).find(|s| s.info.name.port == port)
-    }
     /// The node's first address of the family.
     fn node_ip(&self) -> Option<IpAddr> {
         self.node.addresses.iter().copied().find(|ip| IpFamily::of(*ip) == self.family)
     }
-    fn forget_gone_ports(&mut self, service: &NamespacedName, events: &mut Events) {
-        let Some(keys) = self.synced_ports.get(service).cloned() else { return };
-        let now: BTreeSet<Arc<str>> =
-            self.services.get(service).map(|ports| ports.iter().map(|i| i.name.key()).collect()).unwrap_or_default();
-        for key in keys.iter().filter(|key| !now.contains(*key)) {
-            if let Some(synced) = self.synced.remove(key) {
+    fn forget_gone_ports(&mut self, known: &mut Known, events: &mut Events) {
+        let ports = known.ports.clone();
+        known.synced.retain(|synced| {
+            let stays = ports.iter().any(|port| port.key == synced.info.key);
+            if !stays {
                 events.gone(&synced.info);
                 self.known_endpoints -= synced.counts.known;
                 self.origins.remove(synced.first_origin);
+                self.rules.remove(&synced.info.key);
             }
-            self.rules.remove(key);
-        }
-        if now.is_empty() {
-            self.synced_ports.remove(service);
-        }
+            stays
+        });
     }
     /// Brings the number of known endpoints up to date before rules are written, which depend on it.
-    fn count(&mut self, service: &NamespacedName, map: &EndpointsMap) {
-        let Some(ports) = self.services.get(service) else { return };
-        for info in ports.iter() {
-            let known = map.get(&(info.name.port.clone(), info.name.protocol)).map_or(0, Vec::len);
-            let before = self.synced.get(&info.name.key()).map_or(0, |s| s.counts.known);
+    fn count(&mut self, service: &Known, map: &EndpointsMap) {
+        for info in service.ports.iter() {
+            let known = map.get(&(info.name.port.clone(), info.name.protocol)).map_or(0, |list| list.len());
+            let before = service.synced(&info.key).map_or(0, |s| s.counts.known);
             self.known_endpoints = self.known_endpoints + known - before;
         }
     }
-    /// Brings the serving endpoints of UDP ports up to date, and says what that makes of connections.
-    fn note_serving(&mut self, service: &NamespacedName, map: &EndpointsMap, events: &mut Events) {
-        let mut new = UdpServing::new();
-        for ((port, _), list) in map.iter().filter(|((_, protocol), _)| *protocol == Protocol::Udp) {
-            let serving = list.iter().filter(|e| e.serving).map(|e| e.addr);
-            new.insert(port.clone(), Arc::new(serving.collect()));
-        }
-        let old = self.udp_serving.get(service).cloned().unwrap_or_default();
-        if *old == new {
-            return;
-        }
-        for info in self.services.get(service).into_iter().flat_map(|ports| ports.iter()) {
-            events.changed(info, &old, &new);
-        }
-        if new.is_empty() {
-            self.udp_serving.remove(service);
-        } else {
-            self.udp_serving.insert(service.clone(), Arc::new(new));
+    /// Writes what is synced once more, since all of it depends on something that has changed.
+    fn write_all_anew(&mut self) {
+        let written: Vec<_> =
+            self.services.iter().filter(|(_, k)| !k.synced.is_empty()).map(|(s, k)| (s.clone(), k.clone())).collect();
+        for (service, mut known) in written {
+            let anew = |s: &Arc<Synced>| {
+                self.write(Some(s.first_origin), s.info.clone(), s.endpoints.clone(), s.counts.clone())
+            };
+            let synced = known.synced.iter().map(anew).collect();
+            Arc::make_mut(&mut known).synced = synced;
+            self.services.insert(service, known);
         }
     }
-    fn write(&mut self, key: &Arc<str>, info: ServicePortInfo, endpoints: Categorized, counts: Counts) {
+    /// Writes the rules of a service port; `old` is where the origins of those before begin.
+    fn write(
+        &mut self,
+        old: Option<u32>,
+        info: Arc<ServicePortInfo>,
+        endpoints: Categorized,
+        counts: Counts,
+    ) -> Arc<Synced> {
+        let key = &info.key;
         let context = Context {
             settings: &self.settings,
             family: self.family,
@@ -435,11 +470,18 @@ impl Proxier {
                 piece
             }
         };
-        if let Some(old) = self.synced.get(key) {
-            self.origins.remove(old.first_origin);
+        if let Some(old) = old {
+            self.origins.remove(old);
         }
         let first_origin = self.origins.next();
         self.origins.add(piece);
-        self.synced.insert(key.clone(), Arc::new(Synced { info, endpoints, counts, first_origin }));
+        Arc::new(Synced { info, endpoints, counts, first_origin })
     }
+}
+
+/// The serving endpoints of UDP ports.
+fn udp_serving(map: &EndpointsMap) -> UdpServing {
+    let ports = map.iter().filter(|((_, protocol), _)| *protocol == Protocol::Udp);
+    let serving = |list: &Endpoints| Arc::new(list.iter().filter(|e| e.serving).map(|e| e.addr).collect());
+    ports.map(|((port, _), list)| (port.clone(), serving(list))).collect()
 }

@@ -29,7 +29,7 @@ impl ServicePortName {
     /// A key that sorts bytewise by namespace, name, port name and protocol.
     pub fn key(&self) -> Arc<str> {
         let ServicePortName { service, port, protocol } = self;
-        format!("{}\0{}\0{port}\0{protocol}", service.namespace, service.name).into()
+        [&service.namespace, "\0", &service.name, "\0", port, "\0", protocol.name()].concat().into()
     }
     pub(crate) const fn l4(&self) -> L4 {
         match self.protocol {
@@ -53,6 +53,8 @@ impl fmt::Display for ServicePortName {
 pub struct ServicePortInfo {
     /// Which port.
     pub name: ServicePortName,
+    /// Its key: see [`ServicePortName::key`].
+    pub key: Arc<str>,
     /// The Service's uid.
     pub uid: Uid,
     /// Place in `spec.ports`.
@@ -192,8 +194,9 @@ pub fn service_ports(service: &Service, family: IpFamily, settings: &Settings) -
     // The old annotation wins where both are set.
     let hints = [ANNOTATION_TOPOLOGY_AWARE_HINTS, ANNOTATION_TOPOLOGY_MODE];
     let hints_annotation = hints.iter().find_map(|a| meta.annotations.get(*a)).cloned().unwrap_or_default();
-    let info = |(index, port): (usize, &kube_api::ServicePort)| ServicePortInfo {
-        name: ServicePortName { service: meta.key(), port: port.name.clone(), protocol: port.protocol },
+    let info = |name: ServicePortName, (index, port): (usize, &kube_api::ServicePort)| ServicePortInfo {
+        key: name.key(),
+        name,
         uid: meta.uid,
         index,
         cluster_ip,
@@ -217,7 +220,12 @@ pub fn service_ports(service: &Service, family: IpFamily, settings: &Settings) -
     let last: BTreeMap<(&str, Protocol), usize> = ports.map(|(i, p)| ((p.name.as_str(), p.protocol), i)).collect();
     let mut kept: Vec<usize> = last.into_values().collect();
     kept.sort_unstable();
-    kept.into_iter().filter_map(|i| Some(info((i, spec.ports.get(i)?)))).collect()
+    let named = |port: &kube_api::ServicePort| ServicePortName {
+        service: meta.key(),
+        port: port.name.clone(),
+        protocol: port.protocol,
+    };
+    kept.into_iter().filter_map(|i| spec.ports.get(i).map(|port| info(named(port), (i, port)))).collect()
 }
 
 #[cfg(test)]

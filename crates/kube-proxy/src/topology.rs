@@ -1,6 +1,6 @@
 //! Which endpoints this node uses (`pkg/proxy/topology.go`).
 
-use crate::endpoints_change_tracker::EndpointInfo;
+use crate::endpoints_change_tracker::{EndpointInfo, Endpoints};
 use crate::service_change_tracker::ServicePortInfo;
 use crate::{NodeContext, Settings};
 
@@ -19,11 +19,11 @@ pub enum TopologyMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Categorized {
     /// For traffic with policy `Cluster`.
-    pub cluster: Vec<EndpointInfo>,
+    pub cluster: Endpoints,
     /// For traffic with policy `Local`.
-    pub local: Vec<EndpointInfo>,
+    pub local: Endpoints,
     /// All of both.
-    pub all_reachable: Vec<EndpointInfo>,
+    pub all_reachable: Endpoints,
     /// Whether there is a usable endpoint anywhere.
     pub has_any: bool,
 }
@@ -62,13 +62,15 @@ impl Reach {
 
 /// `CategorizeEndpoints`. Endpoints come sorted and stay so.
 pub fn categorize_endpoints(
-    endpoints: &[EndpointInfo],
+    endpoints: &Endpoints,
     port: &ServicePortInfo,
     node: &NodeContext,
     settings: &Settings,
 ) -> Categorized {
-    let filter =
-        |keep: &dyn Fn(&EndpointInfo) -> bool| endpoints.iter().filter(|e| keep(e)).cloned().collect::<Vec<_>>();
+    let filter = |keep: &dyn Fn(&EndpointInfo) -> bool| -> Endpoints {
+        let all = endpoints.iter().all(keep);
+        if all { endpoints.clone() } else { endpoints.iter().filter(|e| keep(e)).cloned().collect() }
+    };
     let fallback = |e: &EndpointInfo| e.serving && e.terminating;
     let mut out = Categorized::default();
     let mut mode = TopologyMode::None;
@@ -106,7 +108,7 @@ pub fn categorize_endpoints(
         out.all_reachable.clone_from(&out.cluster);
     } else {
         out.all_reachable = filter(&|e| {
-            let has = |list: &[EndpointInfo]| list.binary_search_by(|x| x.text.cmp(&e.text)).is_ok();
+            let has = |list: &[EndpointInfo]| list.binary_search_by_key(&e.text, |x| x.text).is_ok();
             has(&out.cluster) || has(&out.local)
         });
     }

@@ -181,6 +181,14 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
         }
     }
 
+    /// The key that is equal to this one.
+    pub fn get_key<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&K>
+    where
+        K: Borrow<Q>,
+    {
+        self.get_prev(key).map(|(found, _)| found).filter(|found| (*found).borrow() == key)
+    }
+
     /// Whether the key has a value.
     pub fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
     where

@@ -84,12 +84,11 @@ fn check(case: &Case) -> Result<(), String> {
         labels: case.node.labels.clone(),
         ..NodeContext::default()
     };
+    let name =
+        ServicePortName { service: NamespacedName::new("ns", "svc"), port: String::new(), protocol: Protocol::Tcp };
     let port = ServicePortInfo {
-        name: ServicePortName {
-            service: NamespacedName::new("ns", "svc"),
-            port: String::new(),
-            protocol: Protocol::Tcp,
-        },
+        key: name.key(),
+        name,
         uid: Uid(1),
         index: 0,
         cluster_ip: IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1)),
@@ -106,7 +105,7 @@ fn check(case: &Case) -> Result<(), String> {
     };
     let info = |e: &Endpoint| EndpointInfo {
         addr: e.addr,
-        text: e.addr.to_string().into(),
+        text: e.addr.into(),
         is_local: e.local,
         ready: e.ready,
         serving: e.serving,
@@ -116,7 +115,7 @@ fn check(case: &Case) -> Result<(), String> {
     };
     let mut endpoints: Vec<EndpointInfo> = case.endpoints.iter().map(info).collect();
     endpoints.sort_by(|a, b| a.text.cmp(&b.text));
-    let seen = categorize_endpoints(&endpoints, &port, &node, &settings);
+    let seen = categorize_endpoints(&endpoints.into(), &port, &node, &settings);
     let set = |list: &[EndpointInfo]| list.iter().map(|e| e.addr).collect::<BTreeSet<_>>();
     let seen = Expect {
         cluster: port.uses_cluster_endpoints().then(|| set(&seen.cluster)),

@@ -146,6 +146,14 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// `TCP`, as in a manifest.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "TCP",
+            Protocol::Udp => "UDP",
+            Protocol::Sctp => "SCTP",
+        }
+    }
     /// `tcp`, as in iptables rules and chain names' hashes.
     pub const fn lower(self) -> &'static str {
         match self {
@@ -158,11 +166,7 @@ impl Protocol {
 
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Protocol::Tcp => "TCP",
-            Protocol::Udp => "UDP",
-            Protocol::Sctp => "SCTP",
-        })
+        f.write_str(self.name())
     }
 }
 

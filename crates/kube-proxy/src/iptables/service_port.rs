@@ -11,6 +11,7 @@ use datapath::{
     ChainRef, Cidr, L4, Match, Net, OriginId, OwnChain, Probability, RuleList, Segment, Table, Target, Text,
 };
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Rules and origins while they are written.
 struct Writer<'a> {
@@ -70,7 +71,7 @@ impl Writer<'_> {
 
 /// Writes the rules of a service port.
 pub(crate) fn write_service_port(
-    info: &ServicePortInfo,
+    info: &Arc<ServicePortInfo>,
     endpoints: &Categorized,
     context: &Context<'_>,
 ) -> (Segment, Piece) {
@@ -121,7 +122,7 @@ fn write(w: &mut Writer<'_>, endpoints: &Categorized) {
     }
 
     let mut own = Vec::with_capacity(endpoints.all_reachable.len());
-    for endpoint in &endpoints.all_reachable {
+    for endpoint in endpoints.all_reachable.iter() {
         let hash = endpoint_hash(&w.name, w.l4.name(), &endpoint.text);
         let (chain, name) = w.declare(ENDPOINT_PREFIX, &hash);
         own.push(Own { chain, name, origin: w.fields.add(Field::TargetPort(info.index), Some(endpoint.addr)) });
@@ -293,7 +294,7 @@ fn write_service_to_endpoints(
     let own_of = |i: usize, endpoint: &EndpointInfo| match same {
         true => own.get(i),
         false => {
-            let at = endpoints.all_reachable.binary_search_by(|e| e.text.cmp(&endpoint.text));
+            let at = endpoints.all_reachable.binary_search_by_key(&endpoint.text, |e| e.text);
             at.ok().and_then(|at| own.get(at))
         }
     };

@@ -70,7 +70,7 @@ impl Writer<'_> {
 /// Writes what a service port asks for: virtual servers, entries and addresses; its iptables rules; and where
 /// all that comes from. `all` are its endpoints in whatever condition.
 pub(crate) fn write_service_port(
-    info: &ServicePortInfo,
+    info: &Arc<ServicePortInfo>,
     endpoints: &Categorized,
     local: &[SocketAddr],
     context: &Context<'_>,

@@ -78,7 +78,7 @@ type From = (Field, Option<SocketAddr>);
 
 /// Writes the objects of a service port.
 pub(crate) fn write_service_port(
-    info: &ServicePortInfo,
+    info: &Arc<ServicePortInfo>,
     endpoints: &Categorized,
     context: &Context<'_>,
 ) -> (Segment, Piece) {
@@ -256,7 +256,7 @@ fn write_service_to_endpoints(
 ) {
     let mut to = Vec::with_capacity(list.len());
     for endpoint in list {
-        let at = endpoints.all_reachable.binary_search_by(|e| e.text.cmp(&endpoint.text));
+        let at = endpoints.all_reachable.binary_search_by_key(&endpoint.text, |e| e.text);
         to.extend(at.ok().and_then(|at| own.get(at)).map(|own| (endpoint, *own)));
     }
     for (endpoint, own) in &to {
