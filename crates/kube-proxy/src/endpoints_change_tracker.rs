@@ -95,10 +95,28 @@ pub struct EndpointInfo {
     pub serving: bool,
     /// `conditions.terminating`.
     pub terminating: bool,
+    /// Who should use it, where its slice says so.
+    pub hints: Option<Arc<Hints>>,
+}
+
+/// Who should use an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Zones.
+    pub zones: Vec<String>,
+    /// Nodes.
+    pub nodes: Vec<String>,
+}
+
+impl EndpointInfo {
     /// Zones that should use it.
-    pub zone_hints: Vec<String>,
+    pub fn zone_hints(&self) -> &[String] {
+        self.hints.as_ref().map_or(&[], |hints| &hints.zones)
+    }
     /// Nodes that should use it.
-    pub node_hints: Vec<String>,
+    pub fn node_hints(&self) -> &[String] {
+        self.hints.as_ref().map_or(&[], |hints| &hints.nodes)
+    }
 }
 
 /// The Service that a slice is for, or `None` if kube-proxy ignores the slice.
@@ -147,15 +165,14 @@ pub fn endpoints_by_port<'a>(
                     ready: endpoint.conditions.ready.unwrap_or(true),
                     serving: endpoint.conditions.serving.unwrap_or(true),
                     terminating: endpoint.conditions.terminating.unwrap_or(false),
-                    zone_hints: hints.map(|h| names(&h.for_zones)).unwrap_or_default(),
-                    node_hints: hints.map(|h| names(&h.for_nodes)).unwrap_or_default(),
+                    hints: hints.map(|h| Arc::new(Hints { zones: names(&h.for_zones), nodes: names(&h.for_nodes) })),
                 });
             }
         }
     }
     let unique = |mut list: Vec<EndpointInfo>| {
         // Stable: among equal ones the first of the slices comes first, and a local one replaces it.
-        list.sort_by_key(|e| e.text);
+        list.sort_by(|a, b| a.text.cmp(&b.text));
         list.dedup_by(|later, first| {
             let same = later.text == first.text;
             if same && later.is_local {

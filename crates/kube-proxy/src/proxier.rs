@@ -12,7 +12,7 @@ use crate::{NodeContext, Origin, Settings};
 use crate::{ipvs, nftables};
 use datapath::{OriginId, Ruleset, nft};
 use kube_api::{EndpointSlice, IpFamily, NamespacedName, Protocol, Service};
-use lab_base::{OrdMap, OrdSet};
+use lab_base::OrdMap;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -82,8 +82,11 @@ impl Synced {
 }
 
 /// A Service as it is known.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Known {
+    key: Arc<NamespacedName>,
+    /// Whether the next sync looks at it.
+    dirty: bool,
     /// Its ports, as of its object.
     ports: Arc<[Arc<ServicePortInfo>]>,
     /// Its slices by name, in order.
@@ -95,6 +98,10 @@ struct Known {
 }
 
 impl Known {
+    fn new(key: Arc<NamespacedName>) -> Known {
+        let (ports, udp_serving) = (Arc::default(), Arc::default());
+        Known { key, dirty: false, ports, slices: Vec::new(), synced: Vec::new(), udp_serving }
+    }
     fn is_empty(&self) -> bool {
         self.ports.is_empty() && self.slices.is_empty() && self.synced.is_empty()
     }
@@ -117,8 +124,8 @@ pub struct Proxier {
     services: OrdMap<Arc<NamespacedName>, Arc<Known>>,
     /// The Service of each slice, by name of the slice.
     slice_service: OrdMap<NamespacedName, Arc<NamespacedName>>,
-    /// Services to look at in the next sync.
-    dirty: OrdSet<Arc<NamespacedName>>,
+    /// Services to look at in the next sync, each once.
+    dirty: Vec<Arc<NamespacedName>>,
     known_endpoints: usize,
     /// What the last sync made of connections.
     events: Arc<Events>,
@@ -141,7 +148,7 @@ impl Proxier {
             family,
             services: OrdMap::new(),
             slice_service: OrdMap::new(),
-            dirty: OrdSet::new(),
+            dirty: Vec::new(),
             known_endpoints: 0,
             events: Arc::default(),
             large_cluster: false,
@@ -189,12 +196,14 @@ impl Proxier {
     /// A Service was added or changed; `None`: deleted.
     pub fn set_service(&mut self, key: &NamespacedName, service: Option<Arc<Service>>) {
         let ports = service.map(|s| service_ports(&s, self.family, &self.settings)).unwrap_or_default();
-        if self.services.get(key).map_or(&[][..], |known| &known.ports).iter().map(Arc::as_ref).eq(&ports) {
+        if ports.is_empty() && self.services.get(key).is_none() {
             return;
         }
-        let key = self.key_of(key);
-        self.known_mut(&key).ports = ports.into_iter().map(Arc::new).collect();
-        self.dirty.insert(key);
+        let known = self.known_mut(key);
+        if !known.ports.iter().map(Arc::as_ref).eq(&ports) {
+            known.ports = ports.into_iter().map(Arc::new).collect();
+            self.mark_dirty(key);
+        }
     }
     /// An EndpointSlice was added or changed; `None`: deleted.
     pub fn set_endpoint_slice(&mut self, key: &NamespacedName, slice: Option<Arc<EndpointSlice>>) {
@@ -206,10 +215,9 @@ impl Proxier {
                 known.slices.remove(at);
             }
             self.slice_service.remove(key);
-            self.dirty.insert(old.clone());
+            self.mark_dirty(old);
         }
         let (Some(service), Some(slice)) = (service, slice) else { return };
-        let service = self.key_of(&service);
         let known = self.known_mut(&service);
         let changed = match known.slice(&key.name) {
             Ok(at) => {
@@ -221,22 +229,31 @@ impl Proxier {
                 true
             }
         };
-        if before.as_ref() != Some(&service) {
-            self.slice_service.insert(key.clone(), service.clone());
+        if before.as_deref() != Some(&service) {
+            let service = known.key.clone();
+            self.slice_service.insert(key.clone(), service);
         }
         if changed {
-            self.dirty.insert(service);
+            self.mark_dirty(&service);
         }
     }
-    /// The name of a Service that is known, or a new one.
-    fn key_of(&self, service: &NamespacedName) -> Arc<NamespacedName> {
-        self.services.get_key(service).cloned().unwrap_or_else(|| Arc::new(service.clone()))
+    fn known_mut(&mut self, service: &NamespacedName) -> &mut Known {
+        if self.services.get(service).is_none() {
+            let key = Arc::new(service.clone());
+            self.services.insert(key.clone(), Arc::new(Known::new(key)));
+        }
+        Arc::make_mut(self.services.get_mut(service).expect("it is there or was just put there"))
     }
-    fn known_mut(&mut self, service: &Arc<NamespacedName>) -> &mut Known {
-        Arc::make_mut(self.services.entry(service.clone()).or_default())
+    fn mark_dirty(&mut self, service: &NamespacedName) {
+        if let Some(known) = self.services.get_mut(service).filter(|known| !known.dirty) {
+            Arc::make_mut(known).dirty = true;
+            self.dirty.push(known.key.clone());
+        }
     }
     fn all_dirty(&mut self) {
-        self.dirty = self.services.keys().cloned().collect();
+        for service in self.services.keys().cloned().collect::<Vec<_>>() {
+            self.mark_dirty(&service);
+        }
     }
     /// The node's own object changed: its zone decides which hints count.
     pub fn set_node(&mut self, node: NodeContext) {
@@ -287,33 +304,25 @@ impl Proxier {
             }
             self.has_synced = true;
         }
-        let dirty = std::mem::take(&mut self.dirty);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
         let mut events = Events::default();
-        let mut endpoints: Vec<EndpointsMap> = Vec::with_capacity(dirty.len());
-        for service in dirty.iter() {
-            let Some(mut known) = self.services.get(service).cloned() else { continue };
+        let mut endpoints: Vec<(Arc<Known>, EndpointsMap)> = Vec::with_capacity(dirty.len());
+        for service in &dirty {
+            let Some(known) = self.services.get(service).cloned() else { continue };
             let map =
                 endpoints_by_port(known.slices.iter().map(|(_, slice)| slice.as_ref()), self.family, &self.node.name);
             self.count(&known, &map);
-            let gone = |s: &Arc<Synced>| !known.ports.iter().any(|port| port.key == s.info.key);
-            let serving = udp_serving(&map);
-            if known.synced.iter().any(gone) || *known.udp_serving != serving {
-                let now = Arc::make_mut(&mut known);
-                self.forget_gone_ports(now, &mut events);
-                now.ports.iter().for_each(|port| events.changed(port, &now.udp_serving, &serving));
-                now.udp_serving = Arc::new(serving);
-                self.services.insert(service.clone(), known);
-            }
-            endpoints.push(map);
+            let known = self.note_changes(known, &map, &mut events);
+            endpoints.push((known, map));
         }
         self.events = Arc::new(events);
         let large = self.known_endpoints > LARGE_CLUSTER_ENDPOINTS_THRESHOLD;
         if large != self.large_cluster && self.mode() == Mode::Iptables {
             self.large_cluster = large;
-            self.write_all_anew();
+            self.write_others_anew();
         }
-        for (service, map) in dirty.iter().zip(endpoints) {
-            let Some(mut known) = self.services.get(service).cloned() else { continue };
+        for (known, map) in endpoints {
             let mut synced = Vec::with_capacity(known.ports.len());
             for info in known.ports.iter() {
                 let list = map.get(&(info.name.port.clone(), info.name.protocol)).cloned().unwrap_or_default();
@@ -325,12 +334,15 @@ impl Proxier {
                 synced.push(self.write(old, info.clone(), chosen, counts));
             }
             synced.sort_unstable_by(|a, b| a.info.key.cmp(&b.info.key));
-            let known_now = Arc::make_mut(&mut known);
-            known_now.synced = synced;
-            if known_now.is_empty() {
-                self.services.remove(service);
-            } else {
-                self.services.insert(service.clone(), known);
+            let key = known.key.clone();
+            // So that what is known is changed where it is.
+            drop(known);
+            let Some(known) = self.services.get_mut(&key) else { continue };
+            let known = Arc::make_mut(known);
+            known.synced = synced;
+            known.dirty = false;
+            if known.is_empty() {
+                self.services.remove(&key);
             }
         }
         if let Rules::Ipvs(table) = &mut self.rules {
@@ -399,9 +411,16 @@ impl Proxier {
     fn node_ip(&self) -> Option<IpAddr> {
         self.node.addresses.iter().copied().find(|ip| IpFamily::of(*ip) == self.family)
     }
-    fn forget_gone_ports(&mut self, known: &mut Known, events: &mut Events) {
-        let ports = known.ports.clone();
-        known.synced.retain(|synced| {
+    /// Forgets ports that are gone and brings the serving endpoints up to date, and says what that makes of connections.
+    fn note_changes(&mut self, mut known: Arc<Known>, map: &EndpointsMap, events: &mut Events) -> Arc<Known> {
+        let stays = |synced: &Arc<Synced>| known.ports.iter().any(|port| port.key == synced.info.key);
+        let serving = udp_serving(map);
+        if known.synced.iter().all(stays) && *known.udp_serving == serving {
+            return known;
+        }
+        let now = Arc::make_mut(&mut known);
+        let ports = now.ports.clone();
+        now.synced.retain(|synced| {
             let stays = ports.iter().any(|port| port.key == synced.info.key);
             if !stays {
                 events.gone(&synced.info);
@@ -411,6 +430,10 @@ impl Proxier {
             }
             stays
         });
+        ports.iter().for_each(|port| events.changed(port, &now.udp_serving, &serving));
+        now.udp_serving = Arc::new(serving);
+        self.services.insert(known.key.clone(), known.clone());
+        known
     }
     /// Brings the number of known endpoints up to date before rules are written, which depend on it.
     fn count(&mut self, service: &Known, map: &EndpointsMap) {
@@ -420,17 +443,16 @@ impl Proxier {
             self.known_endpoints = self.known_endpoints + known - before;
         }
     }
-    /// Writes what is synced once more, since all of it depends on something that has changed.
-    fn write_all_anew(&mut self) {
-        let written: Vec<_> =
-            self.services.iter().filter(|(_, k)| !k.synced.is_empty()).map(|(s, k)| (s.clone(), k.clone())).collect();
-        for (service, mut known) in written {
+    /// Writes Services once more that haven't changed themselves.
+    fn write_others_anew(&mut self) {
+        let others: Vec<Arc<Known>> = self.services.values().filter(|k| !k.dirty).cloned().collect();
+        for mut known in others {
             let anew = |s: &Arc<Synced>| {
                 self.write(Some(s.first_origin), s.info.clone(), s.endpoints.clone(), s.counts.clone())
             };
             let synced = known.synced.iter().map(anew).collect();
             Arc::make_mut(&mut known).synced = synced;
-            self.services.insert(service, known);
+            self.services.insert(known.key.clone(), known);
         }
     }
     /// Writes the rules of a service port; `old` is where the origins of those before begin.

@@ -8,7 +8,7 @@ use kube_api::{
 };
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 /// Seconds that a client keeps its endpoint when the Service does not say (`DefaultClientIPServiceAffinitySeconds`).
@@ -103,6 +103,10 @@ impl ServicePortInfo {
 pub(crate) fn parse_ip_sloppy(text: &str) -> Option<IpAddr> {
     if text.contains(':') {
         return text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
+    }
+    // The commonest by far; what it refuses may have leading zeros.
+    if let Ok(ip) = text.parse::<Ipv4Addr>() {
+        return Some(ip.into());
     }
     let mut bytes = [0u8; 4];
     let mut parts = text.split('.');

@@ -79,8 +79,8 @@ pub fn categorize_endpoints(
         mode = topology_mode(endpoints, port, node, settings);
         let hinted = |e: &EndpointInfo| match mode {
             TopologyMode::None => true,
-            TopologyMode::SameZone => node.zone.as_ref().is_some_and(|zone| e.zone_hints.contains(zone)),
-            TopologyMode::SameNode => e.node_hints.contains(&node.name),
+            TopologyMode::SameZone => node.zone.as_ref().is_some_and(|zone| e.zone_hints().contains(zone)),
+            TopologyMode::SameNode => e.node_hints().contains(&node.name),
         };
         out.cluster = filter(&|e| e.ready && hinted(e));
         if out.cluster.is_empty() {
@@ -130,14 +130,14 @@ fn topology_mode(
     }
     let ready = || endpoints.iter().filter(|e| e.ready);
     if settings.node_hints()
-        && ready().all(|e| !e.node_hints.is_empty())
-        && ready().any(|e| e.node_hints.contains(&node.name))
+        && ready().all(|e| !e.node_hints().is_empty())
+        && ready().any(|e| e.node_hints().contains(&node.name))
     {
         return TopologyMode::SameNode;
     }
     if let Some(zone) = node.zone.as_ref().filter(|zone| !zone.is_empty())
-        && ready().all(|e| !e.zone_hints.is_empty())
-        && ready().any(|e| e.zone_hints.contains(zone))
+        && ready().all(|e| !e.zone_hints().is_empty())
+        && ready().any(|e| e.zone_hints().contains(zone))
     {
         return TopologyMode::SameZone;
     }

@@ -3,7 +3,7 @@
 use super::Report;
 use super::behaviour::{Table, case};
 use kube_api::{LABEL_ZONE, NamespacedName, Protocol, Release, StringMap, TrafficPolicy, Uid};
-use kube_proxy::endpoints_change_tracker::EndpointInfo;
+use kube_proxy::endpoints_change_tracker::{EndpointInfo, Hints};
 use kube_proxy::service_change_tracker::{ServicePortInfo, ServicePortName};
 use kube_proxy::topology::categorize_endpoints;
 use kube_proxy::{NodeContext, Settings};
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,8 +111,7 @@ fn check(case: &Case) -> Result<(), String> {
         ready: e.ready,
         serving: e.serving,
         terminating: e.terminating,
-        zone_hints: e.zone_hints.clone(),
-        node_hints: e.node_hints.clone(),
+        hints: Some(Arc::new(Hints { zones: e.zone_hints.clone(), nodes: e.node_hints.clone() })),
     };
     let mut endpoints: Vec<EndpointInfo> = case.endpoints.iter().map(info).collect();
     endpoints.sort_by(|a, b| a.text.cmp(&b.text));
