@@ -2,7 +2,7 @@
 # Starts `servicelab`, built first only if a source is newer. Needs cargo and nothing of the web set-up.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-bin=$top/target/cli/release/servicelab
+bin=$top/target/cli/native/servicelab
 stamp=$top/target/cli/.built   # as old as the sources that went into the binary
 
 stale() {
@@ -16,11 +16,9 @@ if stale; then
   touch "$stamp.next"
   # One toolchain, whether called by hand or from Trunk, so that nothing is built twice.
   case ${RUSTUP_TOOLCHAIN:-} in */target/tools/toolchain|debian-wasm) unset RUSTUP_TOOLCHAIN;; esac
-  # Fast to run and fast to build; the release profile of the site is made for size.
   log=$top/target/cli/build.log
   echo "servicelab: building the engine (the first time about a minute)" >&2
-  CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CARGO_PROFILE_RELEASE_LTO=false CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    cargo build --release --package servicelab-cli --manifest-path "$top/Cargo.toml" --target-dir "$top/target/cli" >"$log" 2>&1 ||
+  cargo build --profile native --package servicelab-cli --manifest-path "$top/Cargo.toml" --target-dir "$top/target/cli" >"$log" 2>&1 ||
     { grep -A 12 '^error' "$log" >&2 || cat "$log" >&2; exit 2; }
   mv "$stamp.next" "$stamp"
 fi

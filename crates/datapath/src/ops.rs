@@ -1,7 +1,7 @@
 //! Rules in the form in which packets meet them: sixteen bytes each, where most say what they ask for and what they do.
 //! Of ten thousand Services' rules few are in the processor's caches, so what a packet reads of them is what it costs.
 
-use crate::{ChainRef, Flow, L4, Match, Net, OriginId, Rule, RuleList, Target};
+use crate::{ChainRef, CtStates, Flow, L4, Match, Net, OriginId, Rule, RuleList, Target};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::ops::Range;
 
@@ -16,6 +16,10 @@ pub(crate) enum Test {
     Source(Ipv4Addr),
     /// That it is of this protocol.
     Proto(L4),
+    /// A state of the connection, or none of these.
+    State(CtStates, bool),
+    /// A mark with all of these bits, or not with all.
+    Mark(u32, bool),
     /// The segment's own destination, and a source out of this network.
     Elsewhere(Ipv4Addr, u8),
     /// No more than the index of a shared chain has looked at: protocol, destination and port.
@@ -33,6 +37,8 @@ pub(crate) enum Act {
     Own(u32, u16),
     /// A translation.
     Dnat(Ipv4Addr, u16),
+    /// Back to the chain that jumped here.
+    Return,
     /// What stands in the rule.
     Rule,
 }
@@ -57,11 +63,23 @@ pub(crate) struct Ops {
 }
 
 impl Ops {
-    /// The same rules; `rows` are those of an own chain: the first, and how many.
-    pub(crate) fn of(list: &RuleList, rows: impl Fn(u16) -> Range<u32>) -> Ops {
+    /// A segment's rules; `rows` are those of an own chain.
+    pub(crate) fn of_segment(list: &RuleList, rows: impl Fn(u16) -> Range<u32>) -> Ops {
         let to = list.rules().iter().find_map(|rule| destination(list, rule));
-        let op = |rule: &Rule| Op { test: test_of(list, rule, to), act: act_of(rule, &rows), origin: rule.origin };
+        let op = |rule: &Rule| {
+            let test = match test_of(list, rule) {
+                Test::Rule if matches!(rule.chain, ChainRef::Shared(_)) => indexed(list, rule),
+                Test::Rule => elsewhere(list, rule, to),
+                test => test,
+            };
+            Op { test, act: act_of(rule, &rows), origin: rule.origin }
+        };
         Ops { list: list.rules().iter().map(op).collect(), to }
+    }
+    /// Rules that belong to no segment.
+    pub(crate) fn of_base(list: &RuleList) -> Ops {
+        let op = |rule: &Rule| Op { test: test_of(list, rule), act: act_of(rule, |_| 0..0), origin: rule.origin };
+        Ops { list: list.rules().iter().map(op).collect(), to: None }
     }
     #[inline]
     pub(crate) fn get(&self, row: u32) -> Option<Op> {
@@ -86,27 +104,38 @@ fn asked<'a>(list: &'a RuleList, rule: &Rule) -> impl Iterator<Item = &'a Match>
     list.matches(rule).iter().filter(|m| !matches!(m, Match::Comment(_)))
 }
 
-fn test_of(list: &RuleList, rule: &Rule, to: Option<Destination>) -> Test {
+/// What a rule asks for by itself.
+fn test_of(list: &RuleList, rule: &Rule) -> Test {
     let mut first = asked(list, rule);
     match (first.next(), first.next()) {
-        (None, _) => return Test::Always,
-        (Some(Match::Statistic(p)), None) => return Test::Chance(p.threshold()),
-        (Some(Match::Source { net: Net::Host(IpAddr::V4(ip)), not: false }), None) => return Test::Source(*ip),
-        (Some(Match::Proto(proto)), None) => return Test::Proto(*proto),
-        _ => {}
+        (None, _) => Test::Always,
+        (Some(Match::Statistic(p)), None) => Test::Chance(p.threshold()),
+        (Some(Match::Source { net: Net::Host(IpAddr::V4(ip)), not: false }), None) => Test::Source(*ip),
+        (Some(Match::Proto(proto)), None) => Test::Proto(*proto),
+        (Some(Match::CtState { states, not }), None) => Test::State(*states, *not),
+        (Some(Match::Mark { value, mask, not }), None) if value == mask => Test::Mark(*mask, *not),
+        _ => Test::Rule,
     }
+}
+
+/// How many options there are besides those that [`RuleList::selector`] holds.
+fn unselected(list: &RuleList, rule: &Rule) -> usize {
     let (proto, dst, port) = list.selector(rule);
     let selected = usize::from(proto.is_some()) + usize::from(dst.is_some()) + usize::from(port.is_some());
-    let more = asked(list, rule).count() - selected;
-    if matches!(rule.chain, ChainRef::Shared(_)) {
-        return if more == 0 { Test::Indexed } else { Test::Rule };
-    }
+    asked(list, rule).count() - selected
+}
+
+fn indexed(list: &RuleList, rule: &Rule) -> Test {
+    if unselected(list, rule) == 0 { Test::Indexed } else { Test::Rule }
+}
+
+fn elsewhere(list: &RuleList, rule: &Rule, to: Option<Destination>) -> Test {
     let source = asked(list, rule).find_map(|m| match m {
-        Match::Source { net: Net::Cidr(cidr), not: true } => Some(*cidr),
+        Match::Source { net: Net::Cidr(cidr), not: true } => Some((cidr.addr(), cidr.prefix_len())),
         _ => None,
     });
-    match source.map(|cidr| (cidr.addr(), cidr.prefix_len())) {
-        Some((IpAddr::V4(ip), len)) if more == 1 && to.is_some() && destination(list, rule) == to => {
+    match source {
+        Some((IpAddr::V4(ip), len)) if to.is_some() && destination(list, rule) == to && unselected(list, rule) == 1 => {
             Test::Elsewhere(ip, len)
         }
         _ => Test::Rule,
@@ -120,6 +149,7 @@ fn act_of(rule: &Rule, rows: impl Fn(u16) -> Range<u32>) -> Act {
             let rows = rows(chain);
             u16::try_from(rows.len()).map_or(Act::Rule, |count| Act::Own(rows.start, count))
         }
+        Target::Return => Act::Return,
         Target::Dnat { ip: IpAddr::V4(ip), port } => Act::Dnat(ip, port),
         _ => Act::Rule,
     }

@@ -5,6 +5,7 @@
 //! are ordered by key, so the same segments give the same rules whatever the order of changes.
 
 use crate::index::{Index, Ranks};
+use crate::ops::Ops;
 use crate::{ChainRef, Hook, RuleList, Segment, Table, Target};
 use lab_base::{OrdMap, Paged, Vector};
 use std::sync::{Arc, OnceLock};
@@ -63,35 +64,34 @@ impl Default for Ruleset {
 
 /// Where the base's rules and hooks are, to be found fast.
 #[derive(Debug, Default)]
-struct Places {
-    /// For each chain, the rows of its rules in the head.
-    head: Vec<Vec<u32>>,
-    /// For each chain, the rows of its rules in the tail.
-    tail: Vec<Vec<u32>>,
+pub(crate) struct Places {
+    pub(crate) head: Ops,
+    pub(crate) tail: Ops,
+    /// For each chain, the rows of its rules in the head and in the tail.
+    chains: Vec<(Vec<u32>, Vec<u32>)>,
     /// The chain of each hook of each table.
     hooks: [[Option<u16>; Hook::COUNT]; 2],
 }
 
 impl Places {
     fn of(base: &Base) -> Arc<Places> {
-        let rows = |list: &RuleList| {
-            let mut rows = vec![Vec::new(); base.chains.len()];
-            for (row, rule) in list.rules().iter().enumerate() {
-                if let ChainRef::Shared(c) = rule.chain
-                    && let Some(list) = rows.get_mut(usize::from(c))
-                {
-                    list.push(row as u32);
-                }
-            }
-            rows
+        let rows = |list: &RuleList, at: usize| {
+            let rules = list.rules().iter().enumerate();
+            let here = rules.filter(|(_, rule)| matches!(rule.chain, ChainRef::Shared(c) if usize::from(c) == at));
+            here.map(|(row, _)| row as u32).collect()
         };
+        let chains = (0..base.chains.len()).map(|at| (rows(&base.head, at), rows(&base.tail, at))).collect();
         let mut hooks = [[None; Hook::COUNT]; 2];
         for (at, chain) in base.chains.iter().enumerate().rev() {
             if let Some(hook) = chain.hook {
                 hooks[chain.table as usize][hook as usize] = u16::try_from(at).ok();
             }
         }
-        Arc::new(Places { head: rows(&base.head), tail: rows(&base.tail), hooks })
+        Arc::new(Places { head: Ops::of_base(&base.head), tail: Ops::of_base(&base.tail), chains, hooks })
+    }
+    /// The rows of a chain in the head and in the tail.
+    pub(crate) fn rows(&self, chain: u16) -> Option<(&[u32], &[u32])> {
+        self.chains.get(usize::from(chain)).map(|(head, tail)| (head.as_slice(), tail.as_slice()))
     }
 }
 
@@ -267,11 +267,8 @@ impl Ruleset {
     pub(crate) fn hook(&self, table: Table, hook: Hook) -> Option<u16> {
         self.places.hooks[table as usize][hook as usize]
     }
-    pub(crate) fn head_rows(&self, chain: u16) -> &[u32] {
-        self.places.head.get(usize::from(chain)).map_or(&[], Vec::as_slice)
-    }
-    pub(crate) fn tail_rows(&self, chain: u16) -> &[u32] {
-        self.places.tail.get(usize::from(chain)).map_or(&[], Vec::as_slice)
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
     }
     /// Whether jumps only go to chains that are there.
     pub fn is_closed(&self) -> bool {

@@ -68,7 +68,7 @@ impl Segment {
             }
             written = Some(rows.into());
         }
-        let ops = Ops::of(&list, |chain| rows_of(&own, chain));
+        let ops = Ops::of_segment(&list, |chain| rows_of(&own, chain));
         Segment { chains, list, ops, shared, own, written }
     }
     /// Its chains.
@@ -104,10 +104,9 @@ impl Segment {
     pub(crate) const fn ops(&self) -> &Ops {
         &self.ops
     }
-    /// Its rules in a shared chain.
-    pub(crate) fn shared_rules(&self, chain: u16) -> &[Rule] {
-        let rows = self.shared().find(|(c, _)| *c == chain).map(|(_, rows)| rows);
-        rows.and_then(|rows| self.list.rules().get(rows.start as usize..rows.end as usize)).unwrap_or_default()
+    /// The rows of its rules in a shared chain.
+    pub(crate) fn shared_rows(&self, chain: u16) -> Range<u32> {
+        self.shared().find(|(c, _)| *c == chain).map_or(0..0, |(_, rows)| rows)
     }
     /// The shared chains that have rules of this segment, in order, and the rows of these.
     pub(crate) fn shared(&self) -> impl Iterator<Item = (u16, Range<u32>)> + '_ {

@@ -62,8 +62,8 @@ impl Slots {
     }
     /// Adds a number; it isn't there under this hash.
     pub(crate) fn add(&mut self, hash: u32, number: u32) {
-        // At most half of the slots are used, so that every search meets an empty one.
-        if (self.len + 1) * 2 > self.slots.len() {
+        // At most three quarters of the slots are used, so that every search soon meets an empty one.
+        if (self.len + 1) * 4 > self.slots.len() * 3 {
             let larger = Paged::with_len((self.slots.len() * 2).max(LEAST));
             let before = std::mem::replace(&mut self.slots, larger);
             before.iter().filter(|slot| **slot != 0).for_each(|slot| self.put(*slot));

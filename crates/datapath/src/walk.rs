@@ -4,7 +4,7 @@ use crate::draw::Draw;
 use crate::index::{At, Candidates};
 use crate::ipvs::{Scheduled, Table as IpvsTable};
 use crate::nft::SetElements;
-use crate::ops::{Act, Test};
+use crate::ops::{Act, Ops, Test};
 use crate::recent::RecentLists;
 use crate::{ChainRef, CtStates, Flow, Hook, Match, OriginId, Rule, RuleList, Ruleset, Segment, Table, Target, text};
 use lab_base::Time;
@@ -89,9 +89,15 @@ impl Packet {
     }
 }
 
-/// Where a rule is: its list, and the segment that it belongs to.
+/// Where a rule is: its list, the same in short, and the segment that it belongs to.
 #[derive(Clone, Copy)]
-struct In<'a>(&'a RuleList, Option<&'a Arc<Segment>>);
+struct In<'a>(&'a RuleList, &'a Ops, Option<&'a Arc<Segment>>);
+
+impl<'a> In<'a> {
+    fn segment(segment: &'a Arc<Segment>) -> In<'a> {
+        In(segment.list(), segment.ops(), Some(segment))
+    }
+}
 
 enum Step {
     Next,
@@ -159,11 +165,13 @@ impl Walk<'_> {
 
     fn shared(&mut self, hook: Hook, chain: u16, packet: &mut Packet, depth: u32) -> Step {
         let rules = self.rules;
-        let base = rules.base();
+        let places = rules.places();
+        let Some((head, tail)) = places.rows(chain) else { return Step::Next };
         let mut number = 0;
-        for row in rules.head_rows(chain) {
+        for row in head {
             number += 1;
-            let step = self.rule(hook, In(&base.head, None), number, &base.head.rules()[*row as usize], packet, depth);
+            let at = In(&rules.base().head, &places.head, None);
+            let step = self.row(hook, at, *row, number, packet, depth);
             if !matches!(step, Step::Next) {
                 return step;
             }
@@ -176,9 +184,10 @@ impl Walk<'_> {
         if !matches!(step, Step::Next) {
             return step;
         }
-        for row in rules.tail_rows(chain) {
+        for row in tail {
             number += 1;
-            let step = self.rule(hook, In(&base.tail, None), number, &base.tail.rules()[*row as usize], packet, depth);
+            let at = In(&rules.base().tail, &places.tail, None);
+            let step = self.row(hook, at, *row, number, packet, depth);
             if !matches!(step, Step::Next) {
                 return step;
             }
@@ -189,9 +198,9 @@ impl Walk<'_> {
     fn segments_linear(&mut self, hook: Hook, chain: u16, number: &mut u32, packet: &mut Packet, depth: u32) -> Step {
         let rules = self.rules;
         for (_, segment) in rules.in_order() {
-            for rule in segment.shared_rules(chain) {
+            for row in segment.shared_rows(chain) {
                 *number += 1;
-                let step = self.rule(hook, In(segment.list(), Some(segment)), *number, rule, packet, depth);
+                let step = self.row(hook, In::segment(segment), row, *number, packet, depth);
                 if !matches!(step, Step::Next) {
                     return step;
                 }
@@ -213,7 +222,7 @@ impl Walk<'_> {
             let Some(segment) = rules.slot(at.slot) else { return false };
             walk.walked += here - counted;
             counted = here + 1;
-            ended = walk.row(hook, segment, at.row, *number + here + 1, packet, depth);
+            ended = walk.row(hook, In::segment(segment), at.row, *number + here + 1, packet, depth);
             !matches!(ended, Step::Next)
         };
         let position = |at: At| ranks.before(chain, at.slot) + at.nth;
@@ -243,7 +252,7 @@ impl Walk<'_> {
     fn own(&mut self, hook: Hook, at: &Arc<Segment>, rows: Range<u32>, packet: &mut Packet, depth: u32) -> Step {
         let first = rows.start;
         for row in rows {
-            let step = self.row(hook, at, row, row - first + 1, packet, depth);
+            let step = self.row(hook, In::segment(at), row, row - first + 1, packet, depth);
             if !matches!(step, Step::Next) {
                 return step;
             }
@@ -251,65 +260,52 @@ impl Walk<'_> {
         Step::Next
     }
 
-    /// A rule of a segment, by its short form unless it is to be told about.
+    /// A rule by its short form, unless it is to be told about.
     #[inline]
-    fn row(&mut self, hook: Hook, at: &Arc<Segment>, row: u32, number: u32, packet: &mut Packet, depth: u32) -> Step {
-        let Some(op) = at.ops().get(row).filter(|_| self.steps.is_none()) else {
-            return self.whole(hook, at, row, number, packet, depth);
+    fn row(&mut self, hook: Hook, at: In<'_>, row: u32, number: u32, packet: &mut Packet, depth: u32) -> Step {
+        let In(_, ops, segment) = at;
+        let Some(op) = ops.get(row).filter(|_| self.steps.is_none()) else {
+            return self.rule(hook, at, row, number, packet, depth);
         };
         let holds = match op.test {
             Test::Always => true,
             Test::Chance(threshold) => (self.decide)(Draw::Statistic { threshold }) == 0,
             Test::Source(ip) => packet.flow.src.ip() == IpAddr::V4(ip),
             Test::Proto(proto) => packet.flow.proto == proto && !packet.echo,
+            Test::State(states, not) => packet.state.meets(states) != not,
+            Test::Mark(mask, not) => (packet.mark & mask == mask) != not,
             Test::Elsewhere(ip, len) => {
                 let out = match packet.flow.src.ip() {
                     IpAddr::V4(src) => ((src.to_bits() ^ ip.to_bits()) as u64) >> (32 - len) != 0,
                     IpAddr::V6(_) => true,
                 };
-                out && !packet.echo && at.ops().is_for(&packet.flow)
+                out && !packet.echo && ops.is_for(&packet.flow)
             }
             Test::Indexed if !self.linear && !packet.echo => true,
-            Test::Indexed | Test::Rule => return self.whole(hook, at, row, number, packet, depth),
+            Test::Indexed | Test::Rule => return self.rule(hook, at, row, number, packet, depth),
         };
         self.walked += 1;
         if !holds {
             return Step::Next;
         }
         let origin = if op.origin == OriginId::NONE { self.entry_origin } else { op.origin };
-        match op.act {
-            Act::Own(..) | Act::Shared(_) if depth >= MAX_DEPTH => Step::Next,
-            Act::Own(first, count) => {
-                self.own(hook, at, first..first + u32::from(count), packet, depth + 1).after_jump()
+        match (op.act, segment) {
+            (Act::Own(..) | Act::Shared(_), _) if depth >= MAX_DEPTH => Step::Next,
+            (Act::Own(first, count), Some(segment)) => {
+                self.own(hook, segment, first..first + u32::from(count), packet, depth + 1).after_jump()
             }
-            Act::Shared(chain) => self.shared(hook, chain, packet, depth + 1).after_jump(),
-            Act::Dnat(ip, port) => Step::End(End::Dnat(SocketAddr::new(ip.into(), port)), origin),
-            Act::Rule => match at.rule(row) {
-                Some(rule) => self.act(hook, Some(at), rule, origin, packet, depth),
-                None => Step::Next,
-            },
+            (Act::Shared(chain), _) => self.shared(hook, chain, packet, depth + 1).after_jump(),
+            (Act::Dnat(ip, port), _) => Step::End(End::Dnat(SocketAddr::new(ip.into(), port)), origin),
+            (Act::Return, _) => Step::Return,
+            (Act::Own(..) | Act::Rule, _) => self.act(hook, at, row, origin, packet, depth),
         }
     }
 
-    fn whole(&mut self, hook: Hook, at: &Arc<Segment>, row: u32, number: u32, packet: &mut Packet, depth: u32) -> Step {
-        match at.rule(row) {
-            Some(rule) => self.rule(hook, In(at.list(), Some(at)), number, rule, packet, depth),
-            None => Step::Next,
-        }
-    }
-
-    fn rule(&mut self, hook: Hook, at: In<'_>, number: u32, rule: &Rule, packet: &mut Packet, depth: u32) -> Step {
-        let In(list, segment) = at;
+    /// A rule as it is written.
+    fn rule(&mut self, hook: Hook, at: In<'_>, row: u32, number: u32, packet: &mut Packet, depth: u32) -> Step {
+        let list = at.0;
+        let Some(rule) = list.rules().get(row as usize) else { return Step::Next };
         self.walked += 1;
-        if self.steps.is_none() && rule.in_order {
-            // The common way: nobody asks which option it was.
-            let matches = list.matches(rule);
-            if !matches.iter().all(|m| self.meets(list, m, packet)) {
-                return Step::Next;
-            }
-            let origin = if rule.origin == OriginId::NONE { self.entry_origin } else { rule.origin };
-            return self.act(hook, segment, rule, origin, packet, depth);
-        }
         let failed = self.first_unmet(list, rule, packet);
         // A rule over a set is there for whom its entry is.
         let shared = rule.origin == OriginId::NONE && failed.is_none();
@@ -318,19 +314,12 @@ impl Walk<'_> {
             let step = TraceStep { origin, ..self.step(hook, at, number, rule, failed) };
             self.steps.get_or_insert_default().push(step);
         }
-        if failed.is_some() { Step::Next } else { self.act(hook, segment, rule, origin, packet, depth) }
+        if failed.is_some() { Step::Next } else { self.act(hook, at, row, origin, packet, depth) }
     }
 
     /// What a rule does with a packet that it matches.
-    fn act(
-        &mut self,
-        hook: Hook,
-        segment: Option<&Arc<Segment>>,
-        rule: &Rule,
-        origin: OriginId,
-        packet: &mut Packet,
-        depth: u32,
-    ) -> Step {
+    fn act(&mut self, hook: Hook, at: In<'_>, row: u32, origin: OriginId, packet: &mut Packet, depth: u32) -> Step {
+        let Some(rule) = at.0.rules().get(row as usize) else { return Step::Next };
         match rule.target {
             Target::None => Step::Next,
             Target::Return => Step::Return,
@@ -349,7 +338,7 @@ impl Walk<'_> {
             }
             Target::Jump(_) if depth >= MAX_DEPTH => Step::Next,
             Target::Jump(ChainRef::Shared(chain)) => self.shared(hook, chain, packet, depth + 1).after_jump(),
-            Target::Jump(ChainRef::Own(chain)) => match segment {
+            Target::Jump(ChainRef::Own(chain)) => match at.2 {
                 Some(segment) => self.own(hook, segment, segment.own_rows(chain), packet, depth + 1).after_jump(),
                 None => Step::Next,
             },
@@ -360,6 +349,10 @@ impl Walk<'_> {
     /// (they are in the rule's own header), then the others in written order.
     fn first_unmet(&mut self, list: &RuleList, rule: &Rule, packet: &Packet) -> Option<usize> {
         let matches = list.matches(rule);
+        if self.steps.is_none() && rule.in_order {
+            // Nobody asks which option it was.
+            return matches.iter().position(|m| !self.meets(list, m, packet));
+        }
         let header = matches.iter().position(|m| m.is_header() && !self.meets(list, m, packet));
         header.or_else(|| matches.iter().position(|m| !m.is_header() && !self.meets(list, m, packet)))
     }
@@ -407,7 +400,7 @@ impl Walk<'_> {
 
     fn step(&self, hook: Hook, at: In<'_>, number: u32, rule: &Rule, failed: Option<usize>) -> TraceStep {
         let base = self.rules.base();
-        let (list, segment) = (at.0, at.1.map(Arc::as_ref));
+        let (list, segment) = (at.0, at.2.map(Arc::as_ref));
         let (table, name) = match rule.chain {
             ChainRef::Shared(c) => base.chains.get(usize::from(c)).map(|c| (c.table, c.name.clone())),
             ChainRef::Own(c) => {
