@@ -121,6 +121,7 @@ proptest! {
                 }
             }
         }
+        snapshots.push((Paged::from_items(model.clone()), model.clone()));
         for (list, model) in snapshots.iter().chain([&(list, model)]) {
             prop_assert_eq!(list.len(), model.len());
             prop_assert_eq!(list.is_empty(), model.is_empty());

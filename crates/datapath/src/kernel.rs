@@ -68,6 +68,8 @@ struct FirstPacket {
     draws: u32,
     /// Whether IPVS has chosen a real server.
     by_ipvs: bool,
+    /// Whether the connection was known before.
+    known: bool,
 }
 
 impl Kernel {
@@ -202,6 +204,7 @@ impl Kernel {
                 Change::Gone => {
                     self.ipvs_state.forget(&flow);
                     self.conntrack.forget(&flow);
+                    first.known = false;
                 }
             }
         }
@@ -209,7 +212,10 @@ impl Kernel {
             first.draws += 1;
             chance(first.draws - 1)
         };
-        let opened = self.confirm(now, flow, first.opened, first.masquerade, &mut port_draw);
+        let opened = match first.known {
+            true => self.go_on(now, flow, first.opened),
+            false => self.confirm(now, flow, first.opened, first.masquerade, &mut port_draw),
+        };
         if first.by_ipvs {
             self.conntrack.update(now, &flow, |e| e.ipvs = true);
         }
@@ -240,10 +246,18 @@ impl Kernel {
             step.decided = true;
         }
         let masquerade = passed.masquerade.filter(|_| known.is_none());
-        FirstPacket { opened, masquerade, changes: walk.changes, steps, draws, by_ipvs: false }
+        FirstPacket { opened, masquerade, changes: walk.changes, steps, draws, by_ipvs: false, known: known.is_some() }
     }
 
-    /// Makes or refreshes the conntrack entry. Refused packets leave none.
+    /// Refreshes the conntrack entry of a known connection, unless the packet was refused.
+    fn go_on(&mut self, now: Time, flow: Flow, opened: Opened) -> Opened {
+        if !matches!(opened.verdict, Verdict::Reject | Verdict::Drop) {
+            self.established_at(now, flow, false);
+        }
+        opened
+    }
+
+    /// Makes the conntrack entry. Refused packets leave none.
     fn confirm(
         &mut self,
         now: Time,
@@ -253,10 +267,6 @@ impl Kernel {
         draw: &mut dyn FnMut() -> u32,
     ) -> Opened {
         if matches!(opened.verdict, Verdict::Reject | Verdict::Drop) {
-            return opened;
-        }
-        if self.live(now, &flow).is_some() {
-            self.established_at(now, flow, false);
             return opened;
         }
         if let Some(random_fully) = masquerade {
@@ -384,7 +394,10 @@ impl Kernel {
             first.draws += 1;
             chance(first.draws - 1)
         };
-        let opened = copy.confirm(now, flow, first.opened, first.masquerade, &mut port_draw);
+        let opened = match first.known {
+            true => copy.go_on(now, flow, first.opened),
+            false => copy.confirm(now, flow, first.opened, first.masquerade, &mut port_draw),
+        };
         (opened, first.steps)
     }
 

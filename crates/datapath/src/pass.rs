@@ -28,6 +28,7 @@ impl Kernel {
     pub(crate) fn walk<'a>(&'a self, now: Time, linear: bool, decide: &'a mut dyn FnMut(Draw) -> u32) -> Walk<'a> {
         Walk {
             rules: &self.rules,
+            ranks: self.rules.ranks(),
             recent: &self.recent,
             sets: &self.sets,
             addresses: &self.config.addresses,

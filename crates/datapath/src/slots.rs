@@ -64,12 +64,22 @@ impl Slots {
     pub(crate) fn add(&mut self, hash: u32, number: u32) {
         // At most three quarters of the slots are used, so that every search soon meets an empty one.
         if (self.len + 1) * 4 > self.slots.len() * 3 {
-            let larger = Paged::with_len((self.slots.len() * 2).max(LEAST));
-            let before = std::mem::replace(&mut self.slots, larger);
-            before.iter().filter(|slot| **slot != 0).for_each(|slot| self.put(*slot));
+            self.grow();
         }
         self.put(slot(hash, number));
         self.len += 1;
+    }
+    fn grow(&mut self) {
+        let mut larger: Vec<Slot> = vec![0; (self.slots.len() * 2).max(LEAST)];
+        let mask = larger.len() - 1;
+        for slot in self.slots.iter().filter(|slot| **slot != 0) {
+            let mut at = (*slot >> 32) as usize & mask;
+            while larger[at] != 0 {
+                at = (at + 1) & mask;
+            }
+            larger[at] = *slot;
+        }
+        self.slots = Paged::from_items(larger);
     }
     fn put(&mut self, slot: Slot) {
         let mask = self.mask();

@@ -1,10 +1,10 @@
 //! A packet's way through tables and chains.
 
 use crate::draw::Draw;
-use crate::index::{At, Candidates};
+use crate::index::{At, Candidates, Ranks};
 use crate::ipvs::{Scheduled, Table as IpvsTable};
 use crate::nft::SetElements;
-use crate::ops::{Act, Ops, Test};
+use crate::ops::{Act, Op, Ops, Test};
 use crate::recent::RecentLists;
 use crate::{ChainRef, CtStates, Flow, Hook, Match, OriginId, Rule, RuleList, Ruleset, Segment, Table, Target, text};
 use lab_base::Time;
@@ -118,6 +118,7 @@ const MAX_DEPTH: u32 = 32;
 /// The walk of one packet.
 pub(crate) struct Walk<'a> {
     pub(crate) rules: &'a Ruleset,
+    pub(crate) ranks: &'a Ranks,
     pub(crate) recent: &'a RecentLists,
     pub(crate) sets: &'a SetElements,
     pub(crate) addresses: &'a [IpAddr],
@@ -167,6 +168,10 @@ impl Walk<'_> {
         let rules = self.rules;
         let places = rules.places();
         let Some((head, tail)) = places.rows(chain) else { return Step::Next };
+        let segments = self.ranks.total(chain);
+        if head.is_empty() && tail.is_empty() && segments == 0 {
+            return Step::Next;
+        }
         let mut number = 0;
         for row in head {
             number += 1;
@@ -176,7 +181,9 @@ impl Walk<'_> {
                 return step;
             }
         }
-        let step = if self.linear {
+        let step = if segments == 0 {
+            Step::Next
+        } else if self.linear {
             self.segments_linear(hook, chain, &mut number, packet, depth)
         } else {
             self.segments_by_index(hook, chain, &mut number, packet, depth)
@@ -211,11 +218,8 @@ impl Walk<'_> {
 
     fn segments_by_index(&mut self, hook: Hook, chain: u16, number: &mut u32, packet: &mut Packet, depth: u32) -> Step {
         let rules = self.rules;
-        let ranks = rules.ranks();
+        let ranks = self.ranks;
         let total = ranks.total(chain);
-        if total == 0 {
-            return Step::Next;
-        }
         // Rules of the chain before this position are counted already.
         let (mut counted, mut ended) = (0, Step::Next);
         let mut meet = |walk: &mut Self, packet: &mut Packet, at: At, here: u32| {
@@ -252,6 +256,20 @@ impl Walk<'_> {
     fn own(&mut self, hook: Hook, at: &Arc<Segment>, rows: Range<u32>, packet: &mut Packet, depth: u32) -> Step {
         let first = rows.start;
         for row in rows {
+            // Of a chain's rules most draw and go on.
+            if let Some(Op { test: Test::Chance(threshold), act: Act::Own(start, count), .. }) = at.ops().get(row)
+                && self.steps.is_none()
+                && depth < MAX_DEPTH
+            {
+                self.walked += 1;
+                if (self.decide)(Draw::Statistic { threshold }) == 0 {
+                    let step = self.own(hook, at, start..start + u32::from(count), packet, depth + 1).after_jump();
+                    if !matches!(step, Step::Next) {
+                        return step;
+                    }
+                }
+                continue;
+            }
             let step = self.row(hook, In::segment(at), row, row - first + 1, packet, depth);
             if !matches!(step, Step::Next) {
                 return step;

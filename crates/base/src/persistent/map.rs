@@ -37,10 +37,17 @@ impl<K, V> Node<K, V> {
 }
 
 fn child_of<K: Borrow<Q>, Q: Ord + ?Sized, C>(children: &[(K, C)], key: &Q) -> usize {
+    // What grows at its end is looked for there first.
+    if children.last().is_some_and(|(bound, _)| bound.borrow() <= key) {
+        return children.len() - 1;
+    }
     children.partition_point(|(bound, _)| bound.borrow() <= key).saturating_sub(1)
 }
 
 fn find<K: Borrow<Q>, Q: Ord + ?Sized, V>(entries: &[(K, V)], key: &Q) -> Result<usize, usize> {
+    if entries.last().is_some_and(|(last, _)| last.borrow() < key) {
+        return Err(entries.len());
+    }
     entries.binary_search_by(|(k, _)| k.borrow().cmp(key))
 }
 

@@ -22,6 +22,13 @@ impl<T: Clone + Default, const PAGE: usize> Paged<T, PAGE> {
         Paged { pages: vec![Self::page(); len.div_ceil(PAGE)], len }
     }
 
+    /// A list of these items.
+    pub fn from_items(mut items: Vec<T>) -> Self {
+        let len = items.len();
+        items.resize(len.next_multiple_of(PAGE), T::default());
+        Paged { pages: items.chunks(PAGE).map(Arc::from).collect(), len }
+    }
+
     fn page() -> Arc<[T]> {
         std::iter::repeat_n(T::default(), PAGE).collect()
     }
