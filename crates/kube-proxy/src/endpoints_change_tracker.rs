@@ -172,6 +172,7 @@ pub fn endpoints_by_port<'a>(
     }
     let unique = |mut list: Vec<EndpointInfo>| {
         // Stable: among equal ones the first of the slices comes first, and a local one replaces it.
+        #[expect(clippy::unnecessary_sort_by, reason = "a key would be a copy of the text")]
         list.sort_by(|a, b| a.text.cmp(&b.text));
         list.dedup_by(|later, first| {
             let same = later.text == first.text;
