@@ -30,6 +30,13 @@ fn command() -> impl Strategy<Value = Command> {
         node().prop_map(|node| Command::Fault(Fault::PowerOn { node })),
         node().prop_map(|node| Command::Fault(Fault::CutNode { node })),
         node().prop_map(|node| Command::Fault(Fault::JoinNode { node })),
+        pod().prop_map(|pod| Command::Fault(Fault::FillPod { pod })),
+        pod().prop_map(|pod| Command::Fault(Fault::SlowPod { pod, factor: 30 })),
+        pod().prop_map(|pod| Command::Fault(Fault::MendPod { pod })),
+        node().prop_map(|node| Command::Fault(Fault::StopProxy { node })),
+        node().prop_map(|node| Command::Fault(Fault::StartProxy { node })),
+        prop::sample::select(vec!["a", "b", "nowhere"])
+            .prop_map(|zone| Command::Fault(Fault::PowerOffZone { zone: zone.into() })),
         prop::sample::select(vec![GOOD, WRONG, V2, "kind: nonsense", "{"])
             .prop_map(|yaml| Command::Apply { yaml: yaml.into() }),
         prop::sample::select(vec![("Service", "web"), ("Deployment", "web"), ("Pod", "no-such")]).prop_map(
@@ -70,6 +77,41 @@ proptest! {
         prop_assert_eq!(timeline.cluster().state_hash(), hash.clone());
         let recording: Recording = timeline.recording();
         prop_assert_eq!(recording.replay(), hash);
+    }
+
+    /// Clients of every kind send until 60 s. Soon after each of their requests has ended, and in one way only.
+    #[test]
+    fn every_request_ends_once(commands in commands(), seed in 0u64..1_000) {
+        let clients: String = ["connections: 3", "retries: {max: 3}", "users: 5, connections: 2", "connectTimeout: 50ms"]
+            .iter()
+            .enumerate()
+            .map(|(i, more)| format!(
+                "---\n{{apiVersion: lab/v1, kind: Client, metadata: {{name: c{i}}}, spec: {{target: 'http://web/', node: node-b, \
+                 rate: [{{at: 0s, rate: 20}}, {{at: 60s, rate: 0}}], {more}}}}}\n"
+            ))
+            .collect();
+        let (mut timeline, _, _) = Timeline::new(&format!("{SCENARIO}{clients}"), Some(seed), ());
+        timeline.set_commands(
+            commands
+                .into_iter()
+                .enumerate()
+                .map(|(seq, (at, command))| lab_protocol::Recorded { at: Time::from_millis(at), seq: seq as u64, command })
+                .collect(),
+        );
+        // Four attempts of a second each, and back-offs of 0.1, 0.2 and 0.4 s; DNS gives up after 10 s.
+        timeline.seek(Time::from_secs(80));
+        for client in timeline.cluster().clients() {
+            let (sent, ended) = (client.sent, client.counts.total());
+            // Users and the scenario's own client never stop: what they have under way is theirs.
+            let under_way = match client.name.as_str() {
+                "frontend" => 60,
+                "c2" => 5,
+                _ => 0,
+            };
+            prop_assert!(ended <= sent && sent - ended <= under_way, "{}: {sent} sent, {ended} ended", client.name);
+        }
+        let facts = timeline.cluster().facts();
+        prop_assert_eq!(facts.totals().total(), facts.requests().len() as u64);
     }
 
     /// No request reaches an endpoint that its node's rules don't have, and every request ends in one way, in time.
