@@ -147,6 +147,21 @@ impl Cluster {
             }
         }
         let checked = balanced && service.spec.external_traffic_policy == Some(kube_api::TrafficPolicy::Local);
+        let asked = service.spec.health_check_node_port;
+        let own = self.store.get::<Service>(&key).map_or(0, |s| s.spec.health_check_node_port);
+        if checked && asked != 0 && asked != own {
+            let why = match (NODE_PORTS.0..=NODE_PORTS.1).contains(&asked) {
+                false => format!(
+                    "provided port is not in the valid range. The range of valid ports is {}-{}",
+                    NODE_PORTS.0, NODE_PORTS.1
+                ),
+                true if taken.iter().any(|(port, _)| *port == asked) => "provided port is already allocated".into(),
+                true => return Ok(()),
+            };
+            return Err(format!(
+                "Error from server (InternalError): Internal error occurred: failed to allocate requested HealthCheck NodePort {asked}: {why}"
+            ));
+        }
         if checked && service.spec.health_check_node_port == 0 {
             service.spec.health_check_node_port = choose(&taken, 1_000).unwrap_or(0);
         }

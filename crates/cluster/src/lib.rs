@@ -27,6 +27,7 @@ mod report;
 mod requests;
 mod scenario;
 mod scheduler;
+mod service_type;
 mod store;
 mod taint_eviction;
 mod target;

@@ -68,6 +68,9 @@ impl Cluster {
         check_version(&change, Some(&old), kind, name)?;
         let mut tree = wire(&old);
         merge(&mut tree, &change);
+        if kind == Kind::Service {
+            crate::service_type::drop_dependent_fields(&mut tree, &wire(&old));
+        }
         let mut parsed = manifest::parse_tree(tree, self.release);
         if let Some(answer) = parsed.answers.first() {
             return Err(answered(kind, name, &parsed.answers, answer));
