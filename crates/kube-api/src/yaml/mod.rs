@@ -4,6 +4,7 @@
 mod compare;
 mod de;
 mod events;
+mod format;
 mod load;
 mod scalar;
 mod scan;
@@ -11,6 +12,7 @@ mod ser;
 mod words;
 
 pub use de::from_tree;
+pub use format::format;
 pub use load::{MAX_DEPTH, documents, load};
 pub use scalar::float;
 pub use ser::to_tree;
