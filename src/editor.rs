@@ -3,7 +3,7 @@
 
 use crate::{dom, i18n::t, i18n::tp, lab};
 use js_sys::{Array, Function, JsString, Object, Promise, Reflect};
-use lab_protocol::{Diagnostic, Explanation, Fix, Suggestion, TextEdit};
+use lab_protocol::{Change, ClusterId, Diagnostic, Explanation, Fix, Suggestion, TextEdit, Verb};
 use leptos::prelude::*;
 use std::sync::Arc;
 use wasm_bindgen::{JsCast, JsValue, prelude::*};
@@ -54,6 +54,8 @@ pub enum Reading {
 #[derive(Clone, Copy)]
 pub struct Editor {
     surface: StoredValue<Surface, LocalStorage>,
+    /// For which cluster the text is.
+    cluster: ClusterId,
     /// The text until there is a surface, and after it has gone.
     spare: StoredValue<String>,
     start: StoredValue<String>,
@@ -69,6 +71,8 @@ pub struct Editor {
     pub changed: RwSignal<bool>,
     /// Whether it is the plain text area.
     pub plain: RwSignal<bool>,
+    /// Whether what `Apply` would change stands beside it.
+    pub comparing: RwSignal<bool>,
     /// Called when the text has come to rest.
     rest: StoredValue<Option<Rest>, LocalStorage>,
 }
@@ -76,10 +80,11 @@ pub struct Editor {
 type Rest = std::rc::Rc<dyn Fn(&str)>;
 
 impl Editor {
-    /// An editor that holds `text`; `start` is what it goes back to.
-    pub fn new(text: String, start: String) -> Editor {
+    /// An editor that holds `text`, for a cluster; `start` is what it goes back to.
+    pub fn new(cluster: ClusterId, text: String, start: String) -> Editor {
         let editor = Editor {
             surface: StoredValue::new_local(Surface::None),
+            cluster,
             changed: RwSignal::new(text != start),
             spare: StoredValue::new(text),
             start: StoredValue::new(start),
@@ -88,6 +93,7 @@ impl Editor {
             fixes: StoredValue::default(),
             reading: RwSignal::new(Reading::Behind),
             plain: RwSignal::new(true),
+            comparing: RwSignal::new(false),
             rest: StoredValue::new_local(None),
         };
         Effect::new(move || {
@@ -171,6 +177,28 @@ impl Editor {
         });
     }
 
+    /// Shows beside the text what `Apply` would change, or no more.
+    pub fn toggle_compare(&self) {
+        self.surface.with_value(|s| drop(s.call("toggleCompare", &[])));
+    }
+
+    /// The cluster has become another: what would change may be something else.
+    pub fn refresh_compare(&self) {
+        self.surface.with_value(|s| drop(s.call("refreshCompare", &[])));
+    }
+
+    /// Puts the text into its canonical layout. Whether something changed, or why it can't be read.
+    pub async fn format(&self) -> Result<bool, Diagnostic> {
+        let version = self.version.get_untracked();
+        let old = self.text();
+        let new = lab::format(old.clone()).await?;
+        let changed = new != old && self.version.try_get_untracked() == Some(version);
+        if changed {
+            self.set_text(&new);
+        }
+        Ok(changed)
+    }
+
     /// Reads the text now and tells what is wrong with it.
     pub async fn read_now(&self) -> Arc<Vec<Diagnostic>> {
         let version = self.version.get_untracked();
@@ -179,7 +207,7 @@ impl Editor {
             self.reading.set(Reading::TooLarge);
             return Arc::default();
         }
-        let (found, fixes) = lab::check(self.text()).await;
+        let (found, fixes) = lab::check(self.cluster, self.text()).await;
         let found = Arc::new(found);
         if self.version.try_get_untracked() == Some(version) {
             self.fixes.set_value((found.clone(), fixes));
@@ -215,7 +243,7 @@ impl Editor {
     }
 
     /// Shows the editor in `host`: at once as a text area, which CodeMirror replaces when it has come.
-    pub fn mount(self, host: HtmlElement, apply: impl Fn() + Clone + 'static) {
+    pub fn mount(self, host: HtmlElement, apply: impl Fn() + Clone + 'static, format: impl Fn() + 'static) {
         let Some(area) = self.mount_plain(&host, apply.clone()) else { return };
         spawn_local(async move {
             let Some(module) = fetch_bundle().await else { return };
@@ -226,7 +254,7 @@ impl Editor {
             let Some(inner) = inner else { return };
             inner.set_class_name("editor-cm");
             let _ = host.append_child(&inner);
-            let Some(handle) = self.create(&module, &inner, &text, apply) else {
+            let Some(handle) = self.create(&module, &inner, &text, apply, format) else {
                 inner.remove();
                 return;
             };
@@ -270,6 +298,7 @@ impl Editor {
         host: &web_sys::Element,
         text: &str,
         apply: impl Fn() + 'static,
+        format: impl Fn() + 'static,
     ) -> Option<JsValue> {
         let changed = Closure::<dyn FnMut(JsValue)>::new(move |_| self.touched()).into_js_value();
         let apply = Closure::<dyn FnMut()>::new(apply).into_js_value();
@@ -281,6 +310,15 @@ impl Editor {
         set("phrases", &phrases());
         set("onChange", &changed);
         set("onApply", &apply);
+        set("onFormat", &Closure::<dyn FnMut()>::new(format).into_js_value());
+        let told = Closure::<dyn FnMut(bool)>::new(move |open| self.comparing.set(open));
+        set("onCompare", &told.into_js_value());
+        set(
+            "compare",
+            &answering(move |text, _, _| async move {
+                lab::compare(self.cluster, text).await.iter().map(change_to_js).collect::<Array>().into()
+            }),
+        );
         set(
             "complete",
             &answering(|text, line, column| async move {
@@ -325,6 +363,13 @@ fn phrases() -> JsValue {
         ("Completions", "completions"),
         ("required", "required"),
         ("no effect here", "idle"),
+        ("If applied now", "compare"),
+        ("No object to compare", "compare-none"),
+        ("created", "created"),
+        ("configured", "configured"),
+        ("unchanged", "unchanged"),
+        ("refused", "refused"),
+        ("not applied", "not-applied"),
     ] {
         let _ = Reflect::set(&object, &phrase.into(), &t(&format!("editor-{key}")).into());
     }
@@ -386,6 +431,17 @@ fn fix_to_js(fix: &Fix) -> JsValue {
     };
     let edits: Array = fix.edits.iter().map(edit).collect();
     object(&[("title", tp(&fix.title).into()), ("edits", edits.into())])
+}
+
+fn change_to_js(c: &Change) -> JsValue {
+    let verb = match c.verb {
+        Verb::Created => "created",
+        Verb::Configured => "configured",
+        Verb::Unchanged => "unchanged",
+        Verb::Refused => "refused",
+        Verb::Scenario => "not applied",
+    };
+    object(&[("object", c.object.as_str().into()), ("verb", verb.into()), ("lines", c.lines.as_str().into())])
 }
 
 fn suggestion_to_js(s: &Suggestion) -> JsValue {

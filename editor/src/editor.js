@@ -10,6 +10,7 @@ import {
   keymap, lineNumbers, rectangularSelection,
 } from "@codemirror/view";
 import { assist } from "./assist.js";
+import { comparing } from "./compare.js";
 import { diagnostics, diagnosticsKeymap, positionOf, showDiagnostics } from "./diagnostics.js";
 import { highlighting } from "./highlight.js";
 import { hostSheet, theme } from "./theme.js";
@@ -40,13 +41,16 @@ const typeOver = EditorView.domEventHandlers({
   },
 });
 
-export function create(parent, { text = "", label = "YAML", dark = false, phrases = {}, onChange, onApply, complete, explain } = {}) {
+export function create(parent, { text = "", label = "YAML", dark = false, phrases = {}, onChange, onApply, onFormat, complete, explain, compare, onCompare } = {}) {
   const root = parent.shadowRoot ?? parent.attachShadow({ mode: "open" });
   root.replaceChildren();
   root.adoptedStyleSheets = [hostSheet()];
+  const frame = root.appendChild(document.createElement("div"));
+  frame.className = "lab-frame";
   const language = new Compartment();
   const words = new Compartment();
-  const handle = { view: null, words, root, timer: 0 };
+  const beside = comparing(frame, compare, onCompare);
+  const handle = { view: null, words, root, timer: 0, beside };
 
   const apply = () => {
     closeCompletion(handle.view);
@@ -58,7 +62,7 @@ export function create(parent, { text = "", label = "YAML", dark = false, phrase
 
   handle.view = new EditorView({
     root,
-    parent: root,
+    parent: frame,
     state: EditorState.create({
       doc: text,
       extensions: [
@@ -66,6 +70,7 @@ export function create(parent, { text = "", label = "YAML", dark = false, phrase
         keymap.of([
           { key: "Mod-s", run: apply, preventDefault: true },
           { key: "Mod-Enter", run: apply },
+          { key: "Shift-Alt-f", run: () => Boolean(onFormat) && (flush(handle), onFormat(), true) },
           ...diagnosticsKeymap, ...searchKeymap, ...historyKeymap, ...defaultKeymap,
         ]),
         lineNumbers(), highlightActiveLineGutter(), highlightSpecialChars(), history(),
@@ -73,7 +78,7 @@ export function create(parent, { text = "", label = "YAML", dark = false, phrase
         EditorState.allowMultipleSelections.of(true),
         EditorState.tabSize.of(2), indentUnit.of("  "), indentOnInput(),
         bracketMatching(), highlightSelectionMatches(), search({ top: true }),
-        typeOver, diagnostics, theme, EditorView.darkTheme.of(dark),
+        typeOver, diagnostics, beside.extension, theme, EditorView.darkTheme.of(dark),
         language.of(languageFor(text.length)),
         words.of(EditorState.phrases.of(phrases)),
         EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }), // tabindex: for those who look for it rather than try
@@ -107,16 +112,40 @@ export function setText(handle, text) {
   const old = state.doc.toString();
   const now = text.replace(/\r\n?/g, "\n");
   if (old === now) return;
-  // Only the part that differs, so that the caret and the marks of the rest stay where they are.
+  handle.view.dispatch({
+    changes: differences(state.doc, now),
+    annotations: [fromPage.of(true), isolateHistory.of("full")],
+  });
+}
+
+/** What turns a document into a text, no more than that, so that the caret and the marks of the rest stay where they are. */
+function differences(doc, now) {
+  const lines = now.split("\n");
+  if (lines.length !== doc.lines) return between(doc.toString(), now, 0);
+  // Line by line, as after a change of layout.
+  const changes = [];
+  lines.forEach((line, i) => {
+    const { from, text } = doc.line(i + 1);
+    if (text !== line) changes.push(between(text, line, from));
+  });
+  return changes;
+}
+
+function between(old, now, offset) {
   const shorter = Math.min(old.length, now.length);
   let from = 0;
   while (from < shorter && old.charCodeAt(from) === now.charCodeAt(from)) from++;
   let tail = 0;
   while (tail < shorter - from && old.charCodeAt(old.length - 1 - tail) === now.charCodeAt(now.length - 1 - tail)) tail++;
-  handle.view.dispatch({
-    changes: { from, to: old.length - tail, insert: now.slice(from, now.length - tail) },
-    annotations: [fromPage.of(true), isolateHistory.of("full")],
-  });
+  return { from: offset + from, to: offset + old.length - tail, insert: now.slice(from, now.length - tail) };
+}
+
+export function toggleCompare(handle) {
+  handle.beside.panel(handle.view)?.toggle();
+}
+
+export function refreshCompare(handle) {
+  handle.beside.panel(handle.view)?.soon();
 }
 
 export function getText(handle) {

@@ -1,6 +1,7 @@
 // The editor's looks, from the custom properties of the page: they reach into the shadow root, so a
 // change of theme needs no script.
 import { EditorView } from "@codemirror/view";
+import { compareStyle } from "./compare.js";
 
 const gutter = "44px";
 const severities = {
@@ -119,7 +120,7 @@ let sheet;
 export function hostSheet() {
   if (!sheet) {
     sheet = new CSSStyleSheet();
-    sheet.replaceSync(":host { display: block; min-height: 0; contain: style; }");
+    sheet.replaceSync(`:host { display: block; min-height: 0; contain: style; container-type: inline-size; }${compareStyle}`);
   }
   return sheet;
 }

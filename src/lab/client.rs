@@ -6,7 +6,7 @@ use super::run::{PATIENCE, Run, Writers};
 use super::worker::EngineWorker;
 use super::{EngineStatus, Notice, OpenOptions, Opened};
 use lab_base::Time;
-use lab_protocol::{ClusterId, Command, Diagnostic, Fix, LessonView, Phrase, Reply, Request};
+use lab_protocol::{Change, ClusterId, Command, Diagnostic, Fix, LessonView, Phrase, Reply, Request};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -173,6 +173,8 @@ impl Client {
                 }
             }
             Reply::Checked { ticket, .. }
+            | Reply::Compared { ticket, .. }
+            | Reply::Formatted { ticket, .. }
             | Reply::Completed { ticket, .. }
             | Reply::Explained { ticket, .. }
             | Reply::Lesson { ticket, .. }
@@ -335,13 +337,43 @@ pub fn request<T: 'static>(
     Answer(slot)
 }
 
-/// Reads YAML as `apply` would, and does nothing. Empty also when the engine can't say.
-pub async fn check(yaml: String) -> (Vec<Diagnostic>, Vec<Fix>) {
+/// Reads YAML as `apply` to a cluster would, and does nothing. Empty also when the engine can't say.
+pub async fn check(cluster: ClusterId, yaml: String) -> (Vec<Diagnostic>, Vec<Fix>) {
     request(
-        |ticket| Request::Check { ticket, yaml },
+        |ticket| Request::Check { cluster: Some(cluster), ticket, yaml },
         |reply| match reply {
             Some(Reply::Checked { diagnostics, fixes, .. }) => (diagnostics, fixes),
             _ => Default::default(),
+        },
+    )
+    .await
+}
+
+/// What `apply` at the shown moment would change.
+pub async fn compare(cluster: ClusterId, yaml: String) -> Vec<Change> {
+    let at = with(|c| c.runs.get(&cluster).map(|run| run.clock.view())).unwrap_or_default();
+    request(
+        |ticket| Request::Compare { cluster, ticket, yaml, at },
+        |reply| match reply {
+            Some(Reply::Compared { changes, .. }) => changes,
+            _ => Vec::new(),
+        },
+    )
+    .await
+}
+
+/// A text in its canonical layout.
+///
+/// # Errors
+/// Why it can't be read.
+pub async fn format(yaml: String) -> Result<String, Diagnostic> {
+    let same = yaml.clone();
+    request(
+        |ticket| Request::Format { ticket, yaml },
+        |reply| match reply {
+            Some(Reply::Formatted { wrong: Some(wrong), .. }) => Err(wrong),
+            Some(Reply::Formatted { text, .. }) => Ok(text),
+            _ => Ok(same),
         },
     )
     .await

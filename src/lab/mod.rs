@@ -13,7 +13,7 @@ pub mod scene;
 pub mod store;
 mod worker;
 
-pub use client::{check, read_lesson};
+pub use client::{check, compare, format, read_lesson};
 pub use help::{complete, explain};
 pub use hooks::count;
 pub use pump::{add_drawer, redraw, with_run};

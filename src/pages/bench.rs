@@ -1,8 +1,8 @@
 //! The bench: tabs, and what they show. Wide: under the stage. On a phone: the tabs lie at the bottom, the text is one of them.
 
 use super::{Pane, Session, events::Events, icon, rules::Rules};
-use crate::dom;
 use crate::i18n::{t, tn};
+use crate::{dom, lab};
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
@@ -150,7 +150,8 @@ fn Panel(pane: Pane, name: &'static str, shown: Memo<Pane>, children: Children) 
 fn Yaml(session: Session) -> impl IntoView {
     let editor = session.editor;
     let host = NodeRef::<html::Div>::new();
-    host.on_load(move |host| editor.mount(host.unchecked_into(), move || session.apply()));
+    host.on_load(move |host| editor.mount(host.unchecked_into(), move || session.apply(), move || session.format()));
+    compare_again(session);
     let errors = move || editor.diagnostics.with(|d| d.iter().filter(|d| d.error).count());
     let warnings = move || editor.diagnostics.with(|d| d.iter().filter(|d| !d.error).count());
     let first = move || {
@@ -183,6 +184,24 @@ fn Yaml(session: Session) -> impl IntoView {
                 {problems}
                 <button
                     class="btn btn-quiet btn-sm"
+                    aria-pressed=move || editor.comparing.get().to_string()
+                    aria-keyshortcuts="Shift+Alt+D"
+                    title=t("editor-changes-why")
+                    hidden=move || editor.plain.get()
+                    on:click=move |_| editor.toggle_compare()
+                >
+                    {t("editor-changes")}
+                </button>
+                <button
+                    class="btn btn-quiet btn-sm"
+                    aria-keyshortcuts="Shift+Alt+F"
+                    title=t("editor-format-why")
+                    on:click=move |_| session.format()
+                >
+                    {t("editor-format")}
+                </button>
+                <button
+                    class="btn btn-quiet btn-sm"
                     disabled=move || !editor.changed.get()
                     title=t("editor-reset-why")
                     on:click=move |_| {
@@ -213,6 +232,22 @@ fn Yaml(session: Session) -> impl IntoView {
             </div>
         </div>
     }
+}
+
+/// What would change is something else before and after each command, whether time runs over it or somebody goes there.
+fn compare_again(session: Session) {
+    let done = Memo::new(move |_| {
+        if !session.editor.comparing.get() {
+            return 0;
+        }
+        session.lab.commands_changed.track();
+        let now = session.lab.view_time.get();
+        lab::with_run(session.lab.id, |run| run.commands.iter().filter(|c| c.at <= now).count()).unwrap_or(0)
+    });
+    Effect::new(move || {
+        done.track();
+        session.editor.refresh_compare();
+    });
 }
 
 /// What is wrong, as a list: where the plain text area can't show it in its place.

@@ -103,9 +103,10 @@ impl Session {
             interactive: true,
             ..OpenOptions::default()
         };
+        let lab = Lab::open(options);
         let session = Session {
-            lab: Lab::open(options),
-            editor: Editor::new(text, start),
+            lab,
+            editor: Editor::new(lab.id, text, start),
             lesson: RwSignal::new(None),
             progress: RwSignal::new(progress),
             pane: RwSignal::new(Pane::Lesson),
@@ -264,6 +265,19 @@ impl Session {
                 return self.complain(t("apply-empty"));
             }
             self.lab.apply(text);
+        });
+    }
+
+    /// Puts the text into its canonical layout, or says why not and shows the place.
+    pub fn format(self) {
+        spawn_local(async move {
+            match self.editor.format().await {
+                Ok(changed) => self.say(t(if changed { "editor-formatted" } else { "editor-format-same" })),
+                Err(wrong) => {
+                    self.complain(tf("editor-format-wrong", &[("why", &words(&wrong))]));
+                    self.editor.go_to(wrong.line.max(1), wrong.column.max(1));
+                }
+            }
         });
     }
 

@@ -12,6 +12,7 @@ mod cluster;
 pub mod controllers;
 mod deletion;
 pub mod dns;
+mod dry_run;
 mod environment;
 mod event;
 mod eviction;

@@ -228,6 +228,28 @@ impl<O: Observer> Timeline<O> {
         }
     }
 
+    /// The cluster at a moment that has been, to look at or to try something on: the run stays where it is.
+    pub fn cluster_at(&self, at: Time) -> Cluster {
+        let mut past = Timeline {
+            scenario: String::new(),
+            seed: None,
+            commands: self.commands.clone(),
+            done: self.done,
+            snapshots: BTreeMap::new(),
+            cluster: self.cluster.clone(),
+            observer: (),
+            next_look: Time::FOREVER,
+        };
+        if at < self.cluster.now()
+            && let Some((cluster, _, done)) = self.snapshots.range(..=at).next_back().map(|(_, s)| s)
+        {
+            past.cluster = cluster.clone();
+            past.done = *done;
+            past.advance(at, &mut { u64::MAX });
+        }
+        past.cluster
+    }
+
     /// Everything needed to repeat the run up to now.
     pub fn recording(&self) -> Recording {
         let now = self.cluster.now();

@@ -1,13 +1,85 @@
 //! Help while one writes, in the terms of the page.
 
-use kube_api::assist::{self, Reference, Remedy, What};
-use kube_api::manifest;
-use lab_protocol::{Explanation, Fix, Phrase, Reply, Suggestion, TextEdit};
+use cluster::{Cluster, Scenario};
+use kube_api::assist::{self, Advice, Backend, Doubt, Reference, Remedy, What};
+use kube_api::manifest::{self, Content, Parsed};
+use kube_api::yaml::{self, Span};
+use kube_api::{Deployment, Kind, Object, ObjectMeta, Pod, ReplicaSet};
+use lab_protocol::{Diagnostic, Explanation, Fix, Phrase, Reply, Suggestion, TextEdit};
 
-pub(crate) fn check(ticket: u32, yaml: &str) -> Reply {
-    let found = manifest::parse(yaml).diagnostics;
-    let fixes = assist::fixes(yaml, &found).into_iter().map(fix).collect();
-    Reply::Checked { ticket, diagnostics: found.iter().map(cluster::diagnostic).collect(), fixes }
+pub(crate) fn check(ticket: u32, yaml: &str, cluster: Option<&Cluster>) -> Reply {
+    let parsed = manifest::parse_as(yaml, cluster.map(Cluster::release).unwrap_or_default());
+    let doubts = assist::advice(&parsed, &others(&parsed, cluster));
+    let found = match parsed.manifests.iter().any(|m| matches!(m.content, Content::Lab { .. })) {
+        true => Scenario::of(parsed).1,
+        false => parsed.diagnostics,
+    };
+    let mut fixes: Vec<Fix> = assist::fixes(yaml, &found).into_iter().map(fix).collect();
+    let mut diagnostics: Vec<Diagnostic> = found.iter().map(cluster::diagnostic).collect();
+    for Advice { doubt, path, span: Span { line, column, length }, hint } in doubts {
+        if let Some(word) = hint {
+            let title = Phrase::new("fix-write").with("word", &word);
+            let edits = vec![TextEdit { line, column, length, text: word }];
+            fixes.push(Fix { diagnostic: diagnostics.len() as u32, title, edits });
+        }
+        let (phrase, message) = (Some(in_words(doubt)), String::new());
+        diagnostics.push(Diagnostic { line, column, length, error: false, path, message, phrase });
+    }
+    Reply::Checked { ticket, diagnostics, fixes }
+}
+
+/// What the cluster has that a Service can choose, beside what the text says anew. Pods that somebody keeps stand behind
+/// their template.
+fn others<'a>(parsed: &Parsed, cluster: Option<&'a Cluster>) -> Vec<Backend<'a>> {
+    let Some(store) = cluster.map(Cluster::store) else { return Vec::new() };
+    let written = |kind: Kind, meta: &ObjectMeta| {
+        let same = |o: &Object| {
+            let other = o.metadata();
+            o.kind() == kind && other.name == meta.name && other.namespace == meta.namespace
+        };
+        parsed.manifests.iter().any(|m| matches!(&m.content, Content::Object(o) if same(o)))
+    };
+    let kept = |meta: &ObjectMeta| meta.controller().is_some();
+    let mut found = Vec::new();
+    for d in store.list::<Deployment>().filter(|d| !written(Kind::Deployment, &d.metadata)) {
+        let template = &d.spec.template;
+        found.push(Backend {
+            namespace: &d.metadata.namespace,
+            labels: &template.metadata.labels,
+            spec: &template.spec,
+        });
+    }
+    for r in store.list::<ReplicaSet>().filter(|r| !kept(&r.metadata) && !written(Kind::ReplicaSet, &r.metadata)) {
+        let template = &r.spec.template;
+        found.push(Backend {
+            namespace: &r.metadata.namespace,
+            labels: &template.metadata.labels,
+            spec: &template.spec,
+        });
+    }
+    for p in store.list::<Pod>().filter(|p| !kept(&p.metadata) && !written(Kind::Pod, &p.metadata)) {
+        found.push(Backend { namespace: &p.metadata.namespace, labels: &p.metadata.labels, spec: &p.spec });
+    }
+    found
+}
+
+fn in_words(doubt: Doubt) -> Phrase {
+    match doubt {
+        Doubt::NoPod { selector, namespace } => {
+            Phrase::new("diag-no-pod").with("selector", selector).with("namespace", namespace)
+        }
+        Doubt::NoPort { port, declared } => Phrase::new("diag-no-port").with("port", port).with("declared", declared),
+        Doubt::NoPortName { name, protocol, declared } => {
+            Phrase::new("diag-no-port-name").with("name", name).with("protocol", protocol).with("declared", declared)
+        }
+    }
+}
+
+pub(crate) fn format(ticket: u32, yaml: String) -> Reply {
+    match yaml::format(&yaml) {
+        Ok(text) => Reply::Formatted { ticket, text, wrong: None },
+        Err(wrong) => Reply::Formatted { ticket, text: yaml, wrong: Some(cluster::diagnostic(&wrong)) },
+    }
 }
 
 fn fix(fix: assist::Fix) -> Fix {

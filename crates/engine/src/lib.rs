@@ -67,7 +67,14 @@ impl Engine {
                 let done = running.execute(cluster, at, command, seen);
                 vec![done, running.key_frame(cluster, epoch)]
             }),
-            Request::Check { ticket, yaml } => vec![help::check(ticket, &yaml)],
+            Request::Check { cluster, ticket, yaml } => {
+                let cluster = cluster.and_then(|id| self.clusters.get(&id)).map(Running::cluster);
+                vec![help::check(ticket, &yaml, cluster)]
+            }
+            Request::Compare { cluster, ticket, yaml, at } => {
+                self.with(cluster, |running| vec![Reply::Compared { ticket, changes: running.compare(&yaml, at) }])
+            }
+            Request::Format { ticket, yaml } => vec![help::format(ticket, yaml)],
             Request::Reference { text } => {
                 self.reference = Reference::read(text);
                 Vec::new()

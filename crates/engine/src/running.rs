@@ -2,7 +2,7 @@
 
 use cluster::{Cluster, FrameMaker, Recording, Timeline, diagnostic};
 use lab_base::{Span, Time};
-use lab_protocol::{ClusterId, Command, Diagnostic, Fault, Frame, Recorded, Reply, TaskReport};
+use lab_protocol::{Change, ClusterId, Command, Diagnostic, Fault, Frame, Recorded, Reply, TaskReport};
 use lesson::{Checker, Checks};
 
 /// Events after which an answer is given even if the goal isn't reached, so that a message never blocks for long.
@@ -53,6 +53,10 @@ impl Running {
 
     pub(crate) fn cluster(&self) -> &Cluster {
         self.timeline.cluster()
+    }
+
+    pub(crate) fn compare(&self, yaml: &str, at: Time) -> Vec<Change> {
+        self.timeline.cluster_at(at).compare(yaml)
     }
 
     pub(crate) fn has_hooks(&self) -> bool {

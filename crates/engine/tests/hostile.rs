@@ -128,7 +128,7 @@ fn hostile_scenarios_still_make_a_cluster() {
 
 #[test]
 fn messages_come_through_whole_or_not_at_all() {
-    let request = Request::Check { ticket: 7, yaml: "a: b".into() };
+    let request = Request::Check { cluster: None, ticket: 7, yaml: "a: b".into() };
     let bytes = encode(&request);
     assert_eq!(decode::<Request>(&bytes), Ok(request));
     for cut in 0..bytes.len() {

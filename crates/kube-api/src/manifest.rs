@@ -139,6 +139,9 @@ impl Parsed {
         }
         if version == LAB {
             let name = tree.at(&["metadata", "name"]).and_then(Tree::as_str).unwrap_or_default().to_string();
+            if self.lab(&kind, &tree, document) {
+                return;
+            }
             let content = Content::Lab { kind, name, tree: tree.clone() };
             return self.manifests.push(Manifest { span: start, document, content, tree });
         }
@@ -163,6 +166,17 @@ impl Parsed {
                 }
             }
         }
+    }
+
+    /// Fields of our own kinds, as strictly as Kubernetes'. Whether something is wrong.
+    fn lab(&mut self, kind: &str, tree: &Tree, document: u32) -> bool {
+        let Some((name, _)) = schema::entry(&format!("lab.{kind}")) else { return false };
+        let mut decoded = decode::decode(LAB, name, tree);
+        // Nodes may be counted instead of listed, a rate be one number instead of steps: who reads the kind knows.
+        let number = |message: &str| message.contains("unmarshal number") && message.contains(" of type []");
+        decoded.problems.retain(|((message, ..), _)| !number(message));
+        decoded.answer = decoded.problems.first().map(|(problem, _)| problem.clone());
+        self.strictly(decoded, document)
     }
 
     /// Tells what strict decoding found wrong. Whether it found anything.

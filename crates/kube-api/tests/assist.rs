@@ -1,7 +1,10 @@
 //! Help while one writes. The caret is at `|`.
 
-use kube_api::assist::{Edit, Reference, Remedy, complete, fields_of, fixes, hover, type_of_kind};
+use kube_api::assist::{
+    Advice, Doubt, Edit, Reference, Remedy, advice, complete, diff, fields_of, fixes, hover, type_of_kind,
+};
 use kube_api::manifest::parse;
+use kube_api::yaml::load;
 use std::sync::OnceLock;
 
 fn reference() -> &'static Reference {
@@ -385,4 +388,155 @@ proptest::proptest! {
         hover(&text, line, column, reference());
         fixes(&text, &parse(&text).diagnostics);
     }
+}
+
+const BACKEND: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web, tier: front}}\n    spec:\n      containers:\n      - {name: web, image: shop/web:1, ports: [{name: http, containerPort: 8080}]}\n---\n";
+
+/// Field, what stands there, doubt, hint.
+fn doubts(service: &str) -> Vec<(String, String, Doubt, Option<String>)> {
+    let text = format!("{BACKEND}{SERVICE}{service}");
+    let parsed = parse(&text);
+    assert!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
+    let each = |a: Advice| {
+        let line = text.lines().nth(a.span.line as usize - 1).unwrap_or_default();
+        let there = line.chars().skip(a.span.column as usize - 1).take(a.span.length as usize).collect();
+        (a.path, there, a.doubt, a.hint)
+    };
+    advice(&parsed, &[]).into_iter().map(each).collect()
+}
+
+#[test]
+fn a_selector_that_nothing_has() {
+    let none = |selector: &str| Doubt::NoPod { selector: selector.into(), namespace: "default".into() };
+    for (selector, path, there, said, hint) in [
+        ("{app: wep}", "spec.selector[app]", "wep", "app=wep", Some("web")),
+        ("{app: shop}", "spec.selector[app]", "shop", "app=shop", Some("web")),
+        ("{app: web, tier: back}", "spec.selector[tier]", "back", "app=web,tier=back", Some("front")),
+        // No label of that name, or more than one that differs: nothing to propose.
+        ("{name: web}", "spec.selector", "selector", "name=web", None),
+        ("{app: x, tier: z}", "spec.selector", "selector", "app=x,tier=z", None),
+    ] {
+        let found = doubts(&format!("spec:\n  selector: {selector}\n  ports: [{{port: 80, targetPort: http}}]\n"));
+        assert_eq!(found, [(path.into(), there.into(), none(said), hint.map(String::from))], "{selector}");
+    }
+    let there = |rest: &str| doubts(&format!("spec:\n  selector: {{app: web}}\n  ports: [{{port: 80, {rest}}}]\n"));
+    assert_eq!(there("targetPort: 8080"), []);
+    // Pods of another namespace are none.
+    let text = format!(
+        "{BACKEND}{}spec: {{selector: {{app: web}}, ports: [{{port: 80}}]}}\n",
+        SERVICE.replace("name: web", "name: web\n  namespace: shop")
+    );
+    let found = advice(&parse(&text), &[]);
+    assert_eq!(found[0].doubt, Doubt::NoPod { selector: "app=web".into(), namespace: "shop".into() });
+    // Neither a Service without a selector nor a text that can't be read whole is judged.
+    assert_eq!(doubts("spec: {ports: [{port: 80}]}\n"), []);
+    assert_eq!(doubts("spec: {type: ExternalName, externalName: example.com, selector: {app: x}}\n"), []);
+    assert_eq!(
+        advice(&parse(&format!("{SERVICE}spec: {{selector: {{app: x}}, ports: [{{port: 80}}]}}\n---\na: [\n")), &[]),
+        []
+    );
+}
+
+#[test]
+fn a_target_port_that_no_container_declares() {
+    let ports = |list: &str| doubts(&format!("spec:\n  selector: {{app: web}}\n  ports: {list}\n"));
+    let number = |port| Doubt::NoPort { port, declared: "8080".into() };
+    let name = |name: &str, protocol, declared: &str| Doubt::NoPortName {
+        name: name.into(),
+        protocol,
+        declared: declared.into(),
+    };
+    let path = |field: &str| format!("spec.ports[0].{field}");
+    let hint = |h: &str| Some(String::from(h));
+    assert_eq!(
+        ports("[{port: 80, targetPort: 8081}]"),
+        [(path("targetPort"), "8081".into(), number(8081), hint("8080"))]
+    );
+    // Left out it is the port's number. Another port for clients is no remedy.
+    assert_eq!(ports("[{port: 80}]"), [(path("port"), "80".into(), number(80), None)]);
+    assert_eq!(ports("[{port: 8080}]"), []);
+    let wrong = name("htpp", kube_api::Protocol::Tcp, "http");
+    assert_eq!(ports("[{port: 80, targetPort: htpp}]"), [(path("targetPort"), "htpp".into(), wrong, hint("http"))]);
+    assert_eq!(ports("[{port: 80, targetPort: http}]"), []);
+    // A name is one protocol's (`FindPort` asks for both).
+    let wrong = name("http", kube_api::Protocol::Udp, "-");
+    assert_eq!(
+        ports("[{port: 80, targetPort: http, protocol: UDP}]"),
+        [(path("targetPort"), "http".into(), wrong, None)]
+    );
+    // Who declares no number may listen anywhere; a name must be declared.
+    let silent = |target: &str| {
+        let text = format!(
+            "{BACKEND}{SERVICE}spec: {{selector: {{app: web}}, ports: [{{port: 80, targetPort: {target}}}]}}\n"
+        );
+        advice(&parse(&text.replace(", ports: [{name: http, containerPort: 8080}]", "")), &[]).len()
+    };
+    assert_eq!((silent("8081"), silent("http")), (0, 1));
+}
+
+fn difference(old: &str, new: &str) -> String {
+    let read = |text: &str| load(text).into_iter().next().and_then(Result::ok).unwrap_or_default();
+    diff(Some(&read(old)).filter(|_| !old.is_empty()), &read(new))
+}
+
+#[test]
+fn what_would_become_of_an_object() {
+    let old = "kind: Service\nmetadata: {name: web, uid: 1, resourceVersion: '5'}\nspec: {ports: [{port: 80, protocol: TCP, targetPort: 80}], selector: {app: web}, type: ClusterIP}\nstatus: {a: 1}\n";
+    let new = old.replace("resourceVersion: '5'", "resourceVersion: '6'").replace("{a: 1}", "{a: 2}");
+    assert_eq!(difference(old, &new), "", "what the server keeps for itself");
+    let new = old.replace("targetPort: 80", "targetPort: http").replace("{app: web}", "{app: web, tier: \"on\"}");
+    assert_eq!(
+        difference(old, &new),
+        " spec:\n   ports:\n   - port: 80\n-    targetPort: 80\n+    targetPort: http\n   selector:\n+    tier: \"on\"\n"
+    );
+    for (old, new, want) in [
+        ("a: {b: 1}", "a: {c: 1}", " a:\n-  b: 1\n+  c: 1\n"),
+        ("a: [1, 2, 3]", "a: [1, 3]", " a:\n- - 2\n"),
+        ("a: [1, 3]", "a: [2, 1, 3]", " a:\n+ - 2\n"),
+        (
+            "a: [{port: 80}]",
+            "a: [{port: 81}]",
+            " a:\n- - port: 80\n+ - port: 81\n".replace("- -", "--").replace("+ -", "+-").as_str(),
+        ),
+        (
+            "a: [{name: x, v: 1}, {name: z, v: 1}]",
+            "a: [{name: z, v: 2}]",
+            " a:\n-- name: x\n-  v: 1\n - name: z\n-  v: 1\n+  v: 2\n",
+        ),
+        ("a: [{name: x, v: 1}]", "a: [{name: x, v: {w: []}}]", " a:\n - name: x\n-  v: 1\n+  v:\n+    w: []\n"),
+        ("a: {}\nb: x", "b: x", "-a: {}\n"),
+    ] {
+        let want = want.replace("- - ", "-- ").replace("+ - ", "+- ");
+        assert_eq!(difference(old, new), want, "{old} -> {new}");
+    }
+    assert_eq!(
+        difference("", "metadata: {name: web, uid: 7}\nspec: {a: [{b: 1, c: 2}]}\n"),
+        "+metadata:\n+  name: web\n+spec:\n+  a:\n+  - b: 1\n+    c: 2\n"
+    );
+}
+
+#[test]
+fn our_own_kinds_are_read_as_strictly() {
+    let found = |spec: &str| {
+        let text = format!("apiVersion: lab/v1\nkind: Client\nmetadata: {{name: me}}\nspec:\n  {spec}\n");
+        let parsed = parse(&text);
+        let fixes = fixes(&text, &parsed.diagnostics);
+        let one =
+            |d: &kube_api::Diagnostic| (d.path.clone(), d.span.line, d.span.column, d.span.length, d.message.clone());
+        (parsed.diagnostics.iter().map(one).collect::<Vec<_>>(), fixes, parsed.manifests.len())
+    };
+    let (wrong, mended, left) = found("rat: 20");
+    assert_eq!(wrong, [("spec.rat".into(), 5, 3, 3, "strict decoding error: unknown field \"spec.rat\"".into())]);
+    assert_eq!((mended[0].remedy.clone(), left), (Remedy::Write("rate".into()), 0));
+    let (wrong, mended, _) = found("timeout: 5");
+    let message = "json: cannot unmarshal number into Go struct field ClientSpec.spec.timeout of type string";
+    assert_eq!(wrong, [("spec.timeout".into(), 5, 12, 1, message.into())]);
+    assert_eq!(mended[0].remedy, Remedy::Quote("\"5\"".into()));
+    assert_eq!(found("rate: 2.5").0, []);
+    for nodes in ["3", "[{name: a, zone: z}]"] {
+        let parsed = parse(&format!("apiVersion: lab/v1\nkind: Cluster\nspec: {{nodes: {nodes}}}\n"));
+        assert!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
+    }
+    let parsed = parse("apiVersion: lab/v1\nkind: Cluster\nspec: {nodes: three}\n");
+    assert_eq!(parsed.diagnostics[0].path, "spec.nodes");
 }

@@ -44,6 +44,32 @@ pub struct Explanation {
     pub without_effect: bool,
 }
 
+/// What applying a text would do to one of its objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// `Service/web`.
+    pub object: String,
+    /// What would become of it.
+    pub verb: Verb,
+    /// Lines of YAML behind `+`, `-` or a space; if it is refused, what the API server says.
+    pub lines: String,
+}
+
+/// What becomes of an object, in the words of `kubectl apply`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verb {
+    /// It is new.
+    Created,
+    /// It is there, otherwise.
+    Configured,
+    /// It is there as it should be.
+    Unchanged,
+    /// The API server doesn't take it.
+    Refused,
+    /// It is one of our own kinds: it makes a cluster and isn't applied to one.
+    Scenario,
+}
+
 /// How a mistake can be put right.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fix {

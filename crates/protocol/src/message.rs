@@ -1,6 +1,6 @@
 //! Messages between the page and the engine's worker.
 
-use crate::{Command, Explanation, Fix, Frame, LessonView, Phrase, Recorded, Suggestion};
+use crate::{Change, Command, Explanation, Fix, Frame, LessonView, Phrase, Recorded, Suggestion};
 use lab_base::{Span, Time};
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +75,26 @@ pub enum Request {
     },
     /// Reads YAML as `Apply` would, without doing anything. Answer: `Checked`.
     Check {
+        /// As whose release reads it, and beside whose objects it would stand; none: as the newest release, beside nothing.
+        cluster: Option<ClusterId>,
+        /// Comes back in the answer.
+        ticket: u32,
+        /// The text.
+        yaml: String,
+    },
+    /// What `Apply` at a moment would change, object by object. Answer: `Compared`.
+    Compare {
+        /// Which.
+        cluster: ClusterId,
+        /// Comes back in the answer.
+        ticket: u32,
+        /// The text.
+        yaml: String,
+        /// The moment.
+        at: Time,
+    },
+    /// The text in its canonical layout. Answer: `Formatted`.
+    Format {
         /// Comes back in the answer.
         ticket: u32,
         /// The text.
@@ -192,6 +212,22 @@ pub enum Reply {
         diagnostics: Vec<Diagnostic>,
         /// How some of them can be put right.
         fixes: Vec<Fix>,
+    },
+    /// What applying a text would change.
+    Compared {
+        /// As asked.
+        ticket: u32,
+        /// Each object of the text that has no mistakes.
+        changes: Vec<Change>,
+    },
+    /// A text in its canonical layout.
+    Formatted {
+        /// As asked.
+        ticket: u32,
+        /// The text; as it was, where it can't be read.
+        text: String,
+        /// Why it can't be read.
+        wrong: Option<Diagnostic>,
     },
     /// What can be written at a place, the likeliest first.
     Completed {

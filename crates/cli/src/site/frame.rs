@@ -173,6 +173,8 @@ impl Frame<'_> {
             (&["→"], "keys-right"),
             (&["+", "−"], "keys-speed"),
             (&["Ctrl S", "Ctrl Enter"], "keys-apply"),
+            (&["Shift Alt D"], "keys-compare"),
+            (&["Shift Alt F"], "keys-format"),
             (&["Ctrl Space"], "keys-complete"),
             (&["Ctrl Shift Space"], "keys-explain"),
             (&["F8"], "keys-problem"),

@@ -41,7 +41,11 @@ fn complain(tree: &yaml::Tree, document: u32, path: &str, message: &str) -> Diag
 impl Scenario {
     /// Reads a scenario. What can't be read is told; what can is in the scenario all the same.
     pub fn parse(text: &str) -> (Scenario, Vec<Diagnostic>) {
-        let mut parsed = manifest::parse(text);
+        Scenario::of(manifest::parse(text))
+    }
+
+    /// Takes a text as a scenario that has been read already.
+    pub fn of(mut parsed: manifest::Parsed) -> (Scenario, Vec<Diagnostic>) {
         let mut scenario = Scenario::default();
         let mut diagnostics = core::mem::take(&mut parsed.diagnostics);
         let mut named = Vec::new();

@@ -137,6 +137,7 @@ impl Walk {
         match (kind, &tree.value) {
             (Type::Any, _) | (Type::Text(_), Value::Str { .. }) | (Type::Bool, Value::Bool(_)) => same(),
             (Type::IntOrString, Value::Str { .. }) => same(),
+            (Type::Number, Value::Int(_) | Value::Float(_)) => same(),
             (Type::Int32 | Type::Int64 | Type::IntOrString, Value::Int(_) | Value::Float(_)) => {
                 self.int(tree, kind, owner, path)
             }

@@ -14,7 +14,7 @@ mod words;
 pub use de::from_tree;
 pub use format::format;
 pub use load::{MAX_DEPTH, documents, load};
-pub use scalar::float;
+pub use scalar::{float, plain};
 pub use ser::to_tree;
 
 use serde::{Deserialize, Serialize};

@@ -18,6 +18,16 @@ pub(super) fn resolve(text: &str) -> Value {
     number(text).unwrap_or_else(|| Value::text(text))
 }
 
+/// Whether a text can be written without quotes in block style and is read as the same text.
+pub fn plain(text: &str) -> bool {
+    let safe = |c: char| {
+        c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | ':' | ' ' | '%' | '+' | '=' | '(' | ')' | ',')
+    };
+    let first = text.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_'));
+    let ends = !text.ends_with([' ', ':']) && !text.contains(": ");
+    first && ends && text.chars().all(safe) && matches!(resolve(text), Value::Str { .. })
+}
+
 /// A number, if it is one.
 pub(super) fn number(text: &str) -> Option<Value> {
     if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
@@ -115,6 +125,18 @@ mod tests {
             ("nulL", Value::text("nulL")),
         ] {
             assert_eq!(resolve(text), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_needs_no_quotes() {
+        for text in ["web", "10.0.0.1", "http://web:80/", "a b", "25%", "名字", "/healthz", "app=web,tier=x"] {
+            assert!(plain(text), "{text}");
+        }
+        for text in
+            ["", "80", "true", "no", "~", "1e3", "- x", "a: b", "a ", "#x", "a:", "*", "{}", "'x'", "x\ny", "?", "a #b"]
+        {
+            assert!(!plain(text), "{text}");
         }
     }
 
