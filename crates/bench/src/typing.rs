@@ -2,7 +2,8 @@
 
 use crate::Work;
 use engine::Engine;
-use lab_protocol::{Reply, Request};
+use lab_base::Time;
+use lab_protocol::{ClusterId, Reply, Request};
 
 /// The works of this module. Errors are to be told within a frame of the screen.
 pub fn works() -> Vec<Work> {
@@ -21,6 +22,58 @@ pub fn works() -> Vec<Work> {
                         }
                         _ => String::new().into(),
                     }
+                })
+            },
+        },
+        Work {
+            name: "read what was typed, beside a cluster",
+            size: "1,000 lines, 20 warnings",
+            count: 1,
+            budget: Some((16.0, 32.0)),
+            prepare: || {
+                let (mut engine, cluster) = shop();
+                let yaml = thousand_lines().replace("nodeport", "NodePort").replace("\"80\"", "80");
+                let yaml = yaml.replace("targetport: 8080", "targetPort: 8081");
+                Box::new(move || {
+                    let ask = Request::Check { cluster: Some(cluster), ticket: 1, yaml: yaml.clone() };
+                    match &engine.handle(ask)[..] {
+                        [Reply::Checked { diagnostics, .. }] => format!("{} warnings", diagnostics.len()).into(),
+                        _ => String::new().into(),
+                    }
+                })
+            },
+        },
+        Work {
+            name: "what Apply would change",
+            size: "1,000 lines, 60 objects",
+            count: 1,
+            budget: None,
+            prepare: || {
+                let (mut engine, cluster) = shop();
+                let yaml = thousand_lines().replace("nodeport", "NodePort").replace("\"80\"", "80");
+                let yaml = yaml.replace("targetport: 8080", "targetPort: 8081");
+                Box::new(move || {
+                    let ask = Request::Compare { cluster, ticket: 1, yaml: yaml.clone(), at: Time::ZERO };
+                    match &engine.handle(ask)[..] {
+                        [Reply::Compared { changes, .. }] => {
+                            let letters: usize = changes.iter().map(|c| c.lines.len()).sum();
+                            format!("{} changes, {letters} letters", changes.len()).into()
+                        }
+                        _ => String::new().into(),
+                    }
+                })
+            },
+        },
+        Work {
+            name: "put a text's layout in order",
+            size: "1,000 lines",
+            count: 1,
+            budget: None,
+            prepare: || {
+                let yaml = thousand_lines().replace("  ", "    ");
+                Box::new(move || match &Engine::new().handle(Request::Format { ticket: 1, yaml: yaml.clone() })[..] {
+                    [Reply::Formatted { text, .. }] => format!("{} letters", text.len()).into(),
+                    _ => String::new().into(),
                 })
             },
         },
@@ -44,6 +97,23 @@ pub fn works() -> Vec<Work> {
     ]
 }
 
+/// An engine with a cluster that has a shop's Deployment.
+fn shop() -> (Engine, ClusterId) {
+    let cluster = ClusterId(1);
+    let mut engine = Engine::new();
+    engine.handle(Request::Open {
+        cluster,
+        scenario: thousand_lines().lines().take(19).map(|l| format!("{l}\n")).collect(),
+        seed: None,
+        lesson: String::new(),
+        solved: Vec::new(),
+        commands: Vec::new(),
+        at: Time::ZERO,
+        hooks: false,
+    });
+    (engine, cluster)
+}
+
 /// Deployments, and Services with three mistakes each: 50 lines a round.
 fn thousand_lines() -> String {
     let service = "apiVersion: v1\nkind: Service\nmetadata:\n  name: web-N\nspec:\n  type: nodeport\n  selector:\n    app: web\n  ports:\n  - port: \"80\"\n    targetport: 8080\n---\n";
@@ -56,5 +126,10 @@ mod tests {
     #[test]
     fn a_thousand_lines() {
         assert_eq!(super::thousand_lines().lines().count(), 1_000);
+        for work in super::works().into_iter().filter(|w| w.size.contains("1,000 lines")) {
+            let done = (work.prepare)()().checksum;
+            assert!(!done.is_empty() && !done.starts_with('0'), "{}: {done}", work.name);
+            println!("{}: {done}", work.name);
+        }
     }
 }

@@ -28,6 +28,7 @@ pub struct Target {
 /// Every one of them.
 pub const TARGETS: &[Target] = &[
     Target { name: "yaml", files: &[".yaml"], texts: &[], read: |bytes| drop(yaml::load(&text(bytes))) },
+    Target { name: "layout", files: &[".yaml"], texts: &[], read: |bytes| drop(yaml::format(&text(bytes))) },
     Target { name: "manifest", files: &[".yaml"], texts: &[], read: manifest },
     Target { name: "rules", files: &["manifests.yaml"], texts: &[], read: rules },
     Target { name: "settings", files: &["settings.json"], texts: &["{}"], read: settings },

@@ -180,6 +180,9 @@ impl Layout<'_> {
     /// The further lines of a scalar.
     fn go_on(&mut self, token: &Token, next: Option<&Token>, top: Option<Level>, inner: usize) {
         let first = token.start.line;
+        if first == token.end.line {
+            return;
+        }
         let head = self.lines[first].chars().nth(token.start.column);
         if !matches!(head, Some('|' | '>')) || matches!(&token.kind, Kind::Scalar(_, true)) {
             let by = self.shift(first);
@@ -213,6 +216,8 @@ impl Layout<'_> {
 
     fn write(&self) -> String {
         let mut out = String::new();
+        let below = self.placed_below();
+        let mut above = None;
         let mut gaps = self.gaps.iter().peekable();
         for (i, line) in self.lines.iter().enumerate() {
             if i > 0 {
@@ -239,6 +244,7 @@ impl Layout<'_> {
                     }
                 }
                 Line::At(new) => {
+                    above = Some(i);
                     let mut at = 0;
                     let chars: Vec<char> = line.chars().collect();
                     let mut body = String::new();
@@ -255,7 +261,7 @@ impl Layout<'_> {
                 Line::Free => {
                     let text = line.trim_matches([' ', '\t']);
                     if !text.is_empty() {
-                        out.push_str(&" ".repeat(self.beside(i)));
+                        out.push_str(&" ".repeat(self.beside(i, above, below[i])));
                         out.push_str(text);
                     }
                 }
@@ -264,17 +270,27 @@ impl Layout<'_> {
         out
     }
 
+    /// For each line the next one below it that has a column.
+    fn placed_below(&self) -> Vec<Option<usize>> {
+        let mut found = vec![None; self.lines.len()];
+        let mut next = None;
+        for i in (0..self.lines.len()).rev() {
+            found[i] = next;
+            if let Line::At(_) = self.plan[i] {
+                next = Some(i);
+            }
+        }
+        found
+    }
+
     /// The column of a comment: that of the line below if it stood there, else of what it stood in line with above, else
     /// that of the line below.
-    fn beside(&self, line: usize) -> usize {
+    fn beside(&self, line: usize, above: Option<usize>, below: Option<usize>) -> usize {
         let column = indent(self.lines[line]);
-        let placed = |i: &usize| matches!(self.plan[*i], Line::At(_));
         let new = |i: usize| if let Line::At(new) = self.plan[i] { new } else { 0 };
-        let below = (line + 1..self.lines.len()).find(placed);
         if let Some(below) = below.filter(|i| indent(self.lines[*i]) == column) {
             return new(below);
         }
-        let above = (0..line).rev().find(placed);
         let level = above.and_then(|i| self.open[i].iter().find(|(old, _)| *old == column));
         match (level, below, above) {
             (Some((_, new)), ..) => *new,
@@ -287,8 +303,9 @@ impl Layout<'_> {
 
 /// Whether a token is a block of text: the next token of its last line is the first one.
 fn ends_in_block(token: &Token, lines: &[&str]) -> bool {
-    let head = lines[token.start.line].chars().nth(token.start.column);
-    matches!(&token.kind, Kind::Scalar(_, false)) && matches!(head, Some('|' | '>'))
+    let head = || lines[token.start.line].chars().nth(token.start.column);
+    let long = token.start.line != token.end.line && matches!(&token.kind, Kind::Scalar(_, false));
+    long && matches!(head(), Some('|' | '>'))
 }
 
 /// Spaces at a line's beginning.
@@ -377,6 +394,14 @@ mod tests {
             (" a: \n  - name: >\n        one\n    port: 1\n", "a:\n- name: >\n    one\n  port: 1\n"),
         ] {
             assert_eq!(formatted(old), new);
+        }
+    }
+
+    #[test]
+    fn large_texts_take_no_longer_than_they_are_long() {
+        for text in ["#\n".repeat(300_000), format!("a: [{}]\n", "'x',".repeat(100_000)), "a: 1\n---\n".repeat(50_000)]
+        {
+            assert!(format(&text).is_ok());
         }
     }
 
