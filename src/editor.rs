@@ -191,12 +191,13 @@ impl Editor {
     pub async fn format(&self) -> Result<bool, Diagnostic> {
         let version = self.version.get_untracked();
         let old = self.text();
-        let new = lab::format(old.clone()).await?;
-        let changed = new != old && self.version.try_get_untracked() == Some(version);
-        if changed {
-            self.set_text(&new);
+        // What was typed meanwhile goes before.
+        let new = lab::format(old.clone()).await?.filter(|_| self.version.try_get_untracked() == Some(version));
+        let changed = new.filter(|new| *new != old);
+        if let Some(new) = &changed {
+            self.set_text(new);
         }
-        Ok(changed)
+        Ok(changed.is_some())
     }
 
     /// Reads the text now and tells what is wrong with it.

@@ -19,8 +19,9 @@ function element(name, className, text) {
 function linesOf(change) {
   const pre = element("pre", "lab-diff");
   for (const line of change.lines.replace(/\n$/, "").split("\n")) {
-    const [sign, text] = [line[0] ?? " ", line.slice(1)];
-    pre.append(element("span", sign === "+" ? "lab-add" : sign === "-" ? "lab-del" : "lab-same", `${sign} ${text}\n`));
+    const [, sign, blanks, text] = /^(.?)( *)(.*)$/.exec(line);
+    const row = pre.appendChild(element("span", sign === "+" ? "lab-add" : sign === "-" ? "lab-del" : "lab-same", `${sign} ${blanks}`));
+    row.append(element("span", "", text), "\n");
   }
   return pre;
 }
@@ -97,6 +98,12 @@ class Compare {
     if (first || this.panel.contains(this.view.root.activeElement)) say(this.view, this.sum.textContent);
   }
 
+  /** Scrolls the list, and nothing else, until an object that was opened is in sight, its name at least. */
+  reveal(row) {
+    const [at, list] = [row.getBoundingClientRect(), this.list.getBoundingClientRect()];
+    this.list.scrollTop += Math.max(0, Math.min(at.bottom - list.bottom, at.top - list.top));
+  }
+
   draw(changes) {
     const words = (phrase) => this.view.state.phrase(phrase);
     const counts = VERBS.map((verb) => [verb, changes.filter((change) => change.verb === verb).length]).filter(([, n]) => n);
@@ -108,7 +115,10 @@ class Compare {
       if (!change.lines) return row;
       // What somebody folded stays folded while the text goes on.
       row.open = this.folded.get(change.object) ?? (change.verb !== "created" && change.lines.length < LONG);
-      row.addEventListener("toggle", () => this.folded.set(change.object, row.open));
+      row.addEventListener("toggle", () => {
+        this.folded.set(change.object, row.open);
+        if (row.open && row.contains(this.view.root.activeElement)) this.reveal(row);
+      });
       row.append(change.verb === "refused" ? element("p", "lab-refused", change.lines) : linesOf(change));
       return row;
     }));
@@ -156,9 +166,10 @@ summary.lab-change-head:hover .lab-change-name { text-decoration: underline; tex
 .lab-verb-unchanged, .lab-verb-not { color: var(--ink-3); }
 .lab-verb-refused { color: var(--fail); font-weight: 600; }
 .lab-diff { margin: 0 0 6px; padding: 3px 0; overflow-x: auto; font: 400 11.5px/17px var(--font-mono); font-variant-ligatures: none; scrollbar-width: thin; }
-.lab-diff span { display: block; min-width: max-content; padding: 0 14px; white-space: pre; }
+.lab-diff > span { display: block; min-width: max-content; padding: 0 14px; white-space: pre; }
 .lab-add { background: var(--accent-soft); color: var(--ink); font-weight: 600; }
-.lab-del { color: var(--ink-3); text-decoration: line-through; }
+.lab-del { color: var(--ink-3); }
+.lab-del > span { text-decoration: line-through; }
 .lab-same { color: var(--ink-3); }
 .lab-refused { margin: 0; padding: 0 14px 8px; color: var(--fail); font: 400 11.5px/16px var(--font-mono); overflow-wrap: anywhere; }
 .lab-compare :focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }

@@ -287,19 +287,22 @@ pub fn hang() {
     });
 }
 
-struct Slot<T> {
-    value: Option<T>,
+#[derive(Default)]
+struct Slot {
+    /// Outer None: not answered yet.
+    reply: Option<Option<Reply>>,
     waker: Option<Waker>,
 }
 
-struct Answer<T>(Rc<RefCell<Slot<T>>>);
+/// What the engine will say; None: it can't.
+pub struct Answer(Rc<RefCell<Slot>>);
 
-impl<T> Future for Answer<T> {
-    type Output = T;
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+impl Future for Answer {
+    type Output = Option<Reply>;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Reply>> {
         let mut slot = self.0.borrow_mut();
-        match slot.value.take() {
-            Some(value) => Poll::Ready(value),
+        match slot.reply.take() {
+            Some(reply) => Poll::Ready(reply),
             None => {
                 slot.waker = Some(cx.waker().clone());
                 Poll::Pending
@@ -314,24 +317,26 @@ pub fn tell(request: &Request) {
 }
 
 /// Asks the engine something.
-pub fn request<T: 'static>(
-    make: impl FnOnce(u32) -> Request,
-    read: impl FnOnce(Option<Reply>) -> T + 'static,
-) -> impl Future<Output = T> {
-    let slot = Rc::new(RefCell::new(Slot { value: None, waker: None }));
-    let filled = slot.clone();
-    with(|c| {
+pub fn request(make: impl FnOnce(u32) -> Request) -> Answer {
+    let ticket = with(|c| {
         c.last_ticket += 1;
-        let request = make(c.last_ticket);
-        let answer = Box::new(move |reply| {
-            let mut slot = filled.borrow_mut();
-            slot.value = Some(read(reply));
-            if let Some(waker) = slot.waker.take() {
-                waker.wake();
-            }
-        });
-        let ticket = Ticket { request: request.clone(), since: now(), tried: false, answer };
-        c.tickets.insert(c.last_ticket, ticket);
+        c.last_ticket
+    });
+    ask(ticket, make(ticket))
+}
+
+fn ask(ticket: u32, request: Request) -> Answer {
+    let slot = Rc::new(RefCell::new(Slot::default()));
+    let filled = slot.clone();
+    let answer = Box::new(move |reply| {
+        let mut slot = filled.borrow_mut();
+        slot.reply = Some(reply);
+        if let Some(waker) = slot.waker.take() {
+            waker.wake();
+        }
+    });
+    with(|c| {
+        c.tickets.insert(ticket, Ticket { request: request.clone(), since: now(), tried: false, answer });
         c.send(&request);
     });
     Answer(slot)
@@ -339,44 +344,31 @@ pub fn request<T: 'static>(
 
 /// Reads YAML as `apply` to a cluster would, and does nothing. Empty also when the engine can't say.
 pub async fn check(cluster: ClusterId, yaml: String) -> (Vec<Diagnostic>, Vec<Fix>) {
-    request(
-        |ticket| Request::Check { cluster: Some(cluster), ticket, yaml },
-        |reply| match reply {
-            Some(Reply::Checked { diagnostics, fixes, .. }) => (diagnostics, fixes),
-            _ => Default::default(),
-        },
-    )
-    .await
+    match request(|ticket| Request::Check { cluster: Some(cluster), ticket, yaml }).await {
+        Some(Reply::Checked { diagnostics, fixes, .. }) => (diagnostics, fixes),
+        _ => Default::default(),
+    }
 }
 
 /// What `apply` at the shown moment would change.
 pub async fn compare(cluster: ClusterId, yaml: String) -> Vec<Change> {
     let at = with(|c| c.runs.get(&cluster).map(|run| run.clock.view())).unwrap_or_default();
-    request(
-        |ticket| Request::Compare { cluster, ticket, yaml, at },
-        |reply| match reply {
-            Some(Reply::Compared { changes, .. }) => changes,
-            _ => Vec::new(),
-        },
-    )
-    .await
+    match request(|ticket| Request::Compare { cluster, ticket, yaml, at }).await {
+        Some(Reply::Compared { changes, .. }) => changes,
+        _ => Vec::new(),
+    }
 }
 
-/// A text in its canonical layout.
+/// A text in its canonical layout; None: the engine can't say.
 ///
 /// # Errors
 /// Why it can't be read.
-pub async fn format(yaml: String) -> Result<String, Diagnostic> {
-    let same = yaml.clone();
-    request(
-        |ticket| Request::Format { ticket, yaml },
-        |reply| match reply {
-            Some(Reply::Formatted { wrong: Some(wrong), .. }) => Err(wrong),
-            Some(Reply::Formatted { text, .. }) => Ok(text),
-            _ => Ok(same),
-        },
-    )
-    .await
+pub async fn format(yaml: String) -> Result<Option<String>, Diagnostic> {
+    match request(|ticket| Request::Format { ticket, yaml }).await {
+        Some(Reply::Formatted { wrong: Some(wrong), .. }) => Err(wrong),
+        Some(Reply::Formatted { text, .. }) => Ok(Some(text)),
+        _ => Ok(None),
+    }
 }
 
 /// Reads a lesson's files.
@@ -387,25 +379,17 @@ pub async fn read_lesson(
     language: String,
     files: Vec<(String, String)>,
 ) -> Result<LessonView, Vec<(String, Diagnostic)>> {
-    request(
-        |ticket| Request::ReadLesson { ticket, language, files },
-        |reply| match reply {
-            Some(Reply::Lesson { lesson, .. }) => Ok(*lesson),
-            Some(Reply::LessonFailed { diagnostics, .. }) => Err(diagnostics),
-            _ => Err(Vec::new()),
-        },
-    )
-    .await
+    match request(|ticket| Request::ReadLesson { ticket, language, files }).await {
+        Some(Reply::Lesson { lesson, .. }) => Ok(*lesson),
+        Some(Reply::LessonFailed { diagnostics, .. }) => Err(diagnostics),
+        _ => Err(Vec::new()),
+    }
 }
 
 /// A node's rules.
 pub async fn rules(cluster: ClusterId, node: String) -> String {
-    request(
-        |ticket| Request::Rules { cluster, ticket, node },
-        |reply| match reply {
-            Some(Reply::Rules { text, .. }) => text,
-            _ => String::new(),
-        },
-    )
-    .await
+    match request(|ticket| Request::Rules { cluster, ticket, node }).await {
+        Some(Reply::Rules { text, .. }) => text,
+        _ => String::new(),
+    }
 }

@@ -30,7 +30,7 @@ pub async fn complete(yaml: String, line: u32, column: u32) -> Option<(u32, Vec<
     let text = reference().await;
     for given in [false, true] {
         let yaml = yaml.clone();
-        let ask = request(|ticket| Request::Complete { ticket, yaml, line, column }, |reply| reply);
+        let ask = request(|ticket| Request::Complete { ticket, yaml, line, column });
         let Some(Reply::Completed { column, suggestions, reference, .. }) = ask.await else { return None };
         if reference || given || text.len() < 3 {
             return Some((column, suggestions));
@@ -45,7 +45,7 @@ pub async fn explain(yaml: String, line: u32, column: u32) -> Option<Explanation
     let text = reference().await;
     for given in [false, true] {
         let yaml = yaml.clone();
-        let ask = request(|ticket| Request::Explain { ticket, yaml, line, column }, |reply| reply);
+        let ask = request(|ticket| Request::Explain { ticket, yaml, line, column });
         let Some(Reply::Explained { explanation, reference, .. }) = ask.await else { return None };
         if reference || given || text.len() < 3 {
             return explanation;

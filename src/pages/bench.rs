@@ -245,7 +245,7 @@ fn compare_again(session: Session) {
         lab::with_run(session.lab.id, |run| run.commands.iter().filter(|c| c.at <= now).count()).unwrap_or(0)
     });
     Effect::new(move || {
-        done.track();
+        done.get();
         session.editor.refresh_compare();
     });
 }

@@ -237,15 +237,14 @@ impl<O: Observer> Timeline<O> {
             done: self.done,
             snapshots: BTreeMap::new(),
             cluster: self.cluster.clone(),
-            observer: (),
-            next_look: Time::FOREVER,
+            observer: self.observer.clone(),
+            next_look: self.next_look,
         };
         if at < self.cluster.now()
-            && let Some((cluster, _, done)) = self.snapshots.range(..=at).next_back().map(|(_, s)| s)
+            && let Some((from, snapshot)) = self.snapshots.range(..=at).next_back()
         {
-            past.cluster = cluster.clone();
-            past.done = *done;
-            past.advance(at, &mut { u64::MAX });
+            past.snapshots.insert(*from, snapshot.clone());
+            past.seek(at);
         }
         past.cluster
     }

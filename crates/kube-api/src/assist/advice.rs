@@ -127,20 +127,14 @@ fn judge(manifest: &Manifest, service: &Service, all: &[Backend<'_>], found: &mu
                 continue;
             }
             IntOrString::Int(port) => {
-                let mut numbers: Vec<u16> = declared.iter().map(|(_, p)| *p).collect();
-                numbers.sort_unstable();
-                numbers.dedup();
-                let hint = if let [one] = numbers[..] { Some(one.to_string()) } else { None };
-                (Doubt::NoPort { port, declared: list(numbers) }, hint)
+                let numbers = distinct(declared.iter().map(|(_, p)| p.to_string()));
+                (Doubt::NoPort { port, declared: list(&numbers) }, only(&numbers))
             }
             IntOrString::String(name) if declared.iter().any(|(n, _)| *n == name) => continue,
             IntOrString::String(name) => {
-                let mut names: Vec<&str> = declared.iter().map(|(n, _)| *n).filter(|n| !n.is_empty()).collect();
-                names.sort_unstable();
-                names.dedup();
-                let near = nearest(&name, names.iter().copied()).map(String::from);
-                let hint = near.or(if let [one] = names[..] { Some(one.into()) } else { None });
-                (Doubt::NoPortName { name, protocol: port.protocol, declared: list(names) }, hint)
+                let names = distinct(declared.iter().filter(|(n, _)| !n.is_empty()).map(|(n, _)| (*n).to_owned()));
+                let hint = near(&name, &names).or_else(|| only(&names));
+                (Doubt::NoPortName { name, protocol: port.protocol, declared: list(&names) }, hint)
             }
         };
         let written = format!("spec.ports[{i}].targetPort");
@@ -155,13 +149,10 @@ fn judge(manifest: &Manifest, service: &Service, all: &[Backend<'_>], found: &mu
 fn culprit(selector: &StringMap, here: &[&Backend<'_>]) -> (String, Option<String>) {
     let mut wrong = selector.iter().filter_map(|(key, value)| {
         let fits = |b: &&Backend<'_>| selector.iter().all(|(k, v)| k == key || b.labels.get(k) == Some(v));
-        let mut instead: Vec<&String> =
-            here.iter().copied().filter(|b| fits(b)).filter_map(|b| b.labels.get(key)).collect();
-        instead.sort_unstable();
-        instead.dedup();
-        let near = || nearest(value, instead.iter().map(|s| s.as_str()));
-        let hint = if let [one] = instead[..] { Some(one.as_str()) } else { near() };
-        let hint = hint.map(|h| if yaml::plain(h) { h.to_owned() } else { format!("{h:?}") });
+        let fitting = here.iter().copied().filter(|b| fits(b));
+        let instead = distinct(fitting.filter_map(|b| b.labels.get(key)).cloned());
+        let hint = only(&instead).or_else(|| near(value, &instead));
+        let hint = hint.map(|h| if yaml::plain(&h) { h } else { format!("{h:?}") });
         (!instead.is_empty()).then(|| (format!("spec.selector[{key}]"), hint))
     });
     match (wrong.next(), wrong.next()) {
@@ -170,7 +161,25 @@ fn culprit(selector: &StringMap, here: &[&Backend<'_>]) -> (String, Option<Strin
     }
 }
 
-fn list<T: ToString>(words: Vec<T>) -> String {
-    let words: Vec<String> = words.iter().take(5).map(T::to_string).collect();
-    if words.is_empty() { "-".into() } else { words.join(", ") }
+/// Words in the order in which they come first.
+fn distinct(words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut found = Vec::new();
+    for word in words {
+        if !found.contains(&word) {
+            found.push(word);
+        }
+    }
+    found
+}
+
+fn only(words: &[String]) -> Option<String> {
+    if let [one] = words { Some(one.clone()) } else { None }
+}
+
+fn near(word: &str, words: &[String]) -> Option<String> {
+    nearest(word, words.iter().map(String::as_str)).map(String::from)
+}
+
+fn list(words: &[String]) -> String {
+    if words.is_empty() { "-".into() } else { words[..words.len().min(5)].join(", ") }
 }

@@ -3,8 +3,8 @@
 use super::{Key, Span, Tree, Value};
 use crate::Diagnostic;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor, value::StrDeserializer,
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, Expected, MapAccess, SeqAccess,
+    Unexpected, VariantAccess, Visitor, value::StrDeserializer,
 };
 use serde::forward_to_deserialize_any;
 use std::fmt;
@@ -108,6 +108,12 @@ impl De<'_> {
             Value::Map(_) => Unexpected::Map,
         }
     }
+
+    #[cold]
+    #[inline(never)]
+    fn wrong(&self, expected: &dyn Expected) -> Error {
+        Error::invalid_type(self.unexpected(), expected).at(self.0.span)
+    }
 }
 
 impl<'de> Deserializer<'de> for De<'de> {
@@ -128,6 +134,32 @@ impl<'de> Deserializer<'de> for De<'de> {
             Value::Map(entries) => return visitor.visit_map(Entries { entries, next: 0 }),
         };
         result.map_err(|e| e.at(self.0.span))
+    }
+
+    // What asks for a mapping or a list is not offered anything else: for each type that is read, that would be code. A
+    // struct is never a list of its fields.
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.deserialize_map(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.0.value {
+            Value::Map(entries) => visitor.visit_map(Entries { entries, next: 0 }),
+            _ => Err(self.wrong(&visitor)),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.0.value {
+            Value::Seq(items) => visitor.visit_seq(Items { items, next: 0 }).map_err(|e| e.at(self.0.span)),
+            _ => Err(self.wrong(&visitor)),
+        }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -158,7 +190,7 @@ impl<'de> Deserializer<'de> for De<'de> {
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-        unit unit_struct seq tuple tuple_struct map struct identifier
+        unit unit_struct tuple tuple_struct identifier
     }
 }
 
@@ -229,6 +261,6 @@ impl<'de> VariantAccess<'de> for De<'de> {
         self.deserialize_any(visitor)
     }
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
-        self.deserialize_any(visitor)
+        self.deserialize_map(visitor)
     }
 }
