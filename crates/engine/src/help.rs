@@ -4,7 +4,7 @@ use cluster::{Cluster, Scenario};
 use kube_api::assist::{self, Advice, Backend, Doubt, Reference, Remedy, What};
 use kube_api::manifest::{self, Content, Parsed};
 use kube_api::yaml::{self, Span};
-use kube_api::{Deployment, Kind, Object, ObjectMeta, Pod, ReplicaSet};
+use kube_api::{DaemonSet, Deployment, Kind, Object, ObjectMeta, Pod, PodTemplateSpec, ReplicaSet, StatefulSet};
 use lab_protocol::{Diagnostic, Explanation, Fix, Phrase, Reply, Suggestion, TextEdit};
 
 pub(crate) fn check(ticket: u32, yaml: &str, cluster: Option<&Cluster>) -> Reply {
@@ -41,24 +41,17 @@ fn others<'a>(parsed: &Parsed, cluster: Option<&'a Cluster>) -> Vec<Backend<'a>>
     };
     let kept = |meta: &ObjectMeta| meta.controller().is_some();
     let mut found = Vec::new();
-    for d in store.list::<Deployment>().filter(|d| !written(Kind::Deployment, &d.metadata)) {
-        let template = &d.spec.template;
-        found.push(Backend {
-            namespace: &d.metadata.namespace,
-            labels: &template.metadata.labels,
-            spec: &template.spec,
-        });
-    }
-    for r in store.list::<ReplicaSet>().filter(|r| !kept(&r.metadata) && !written(Kind::ReplicaSet, &r.metadata)) {
-        let template = &r.spec.template;
-        found.push(Backend {
-            namespace: &r.metadata.namespace,
-            labels: &template.metadata.labels,
-            spec: &template.spec,
-        });
-    }
-    for p in store.list::<Pod>().filter(|p| !kept(&p.metadata) && !written(Kind::Pod, &p.metadata)) {
-        found.push(Backend { namespace: &p.metadata.namespace, labels: &p.metadata.labels, spec: &p.spec });
+    let mut template = |kind: Kind, meta: &'a ObjectMeta, made: &'a PodTemplateSpec| {
+        if !kept(meta) && !written(kind, meta) {
+            found.push(Backend { namespace: &meta.namespace, labels: &made.metadata.labels, spec: &made.spec });
+        }
+    };
+    store.list::<Deployment>().for_each(|o| template(Kind::Deployment, &o.metadata, &o.spec.template));
+    store.list::<ReplicaSet>().for_each(|o| template(Kind::ReplicaSet, &o.metadata, &o.spec.template));
+    store.list::<StatefulSet>().for_each(|o| template(Kind::StatefulSet, &o.metadata, &o.spec.template));
+    store.list::<DaemonSet>().for_each(|o| template(Kind::DaemonSet, &o.metadata, &o.spec.template));
+    for pod in store.list::<Pod>().filter(|p| !kept(&p.metadata) && !written(Kind::Pod, &p.metadata)) {
+        found.push(Backend { namespace: &pod.metadata.namespace, labels: &pod.metadata.labels, spec: &pod.spec });
     }
     found
 }

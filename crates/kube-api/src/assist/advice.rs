@@ -23,6 +23,8 @@ impl<'a> Backend<'a> {
         let (labels, spec) = match object {
             Object::Pod(o) => (&o.metadata.labels, &o.spec),
             Object::Deployment(o) => (&o.spec.template.metadata.labels, &o.spec.template.spec),
+            Object::StatefulSet(o) => (&o.spec.template.metadata.labels, &o.spec.template.spec),
+            Object::DaemonSet(o) => (&o.spec.template.metadata.labels, &o.spec.template.spec),
             Object::ReplicaSet(o) => (&o.spec.template.metadata.labels, &o.spec.template.spec),
             _ => return None,
         };
