@@ -109,7 +109,8 @@ browserTest("what the API server would refuse is told before, and at a past mome
   await screenshot(page, "compare-refused");
   await typeYaml(page, "en", both);
   await sum.filter({ hasText: `2 ${t("editor-unchanged")}` }).waitFor();
-  // Back at the beginning neither is there.
+  // Back at the beginning neither is there, nor would it be soon again: time stands.
+  await page.getByRole("button", { name: t("time-pause"), exact: true }).first().click();
   await page.getByRole("slider", { name: t("time-line") }).first().focus();
   await page.keyboard.press("Home");
   await sum.filter({ hasText: `2 ${t("editor-created")}` }).waitFor();
