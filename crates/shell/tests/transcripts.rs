@@ -26,7 +26,11 @@ impl Api for Desk {
 }
 
 fn desk(at: Time) -> Desk {
-    let (mut timeline, diagnostics, refused) = Timeline::new(SHOP, None, ());
+    desk_of(SHOP, at)
+}
+
+fn desk_of(scenario: &str, at: Time) -> Desk {
+    let (mut timeline, diagnostics, refused) = Timeline::new(scenario, None, ());
     let errors = diagnostics.iter().filter(|d| d.severity == kube_api::Severity::Error).count();
     assert_eq!((errors, refused), (0, vec![]));
     timeline.seek(at);
@@ -152,4 +156,47 @@ fn stories() {
         }
     }
     assert!(!wrong.contains("--- wanted"), "{wrong}");
+}
+
+/// A server that is full says 503, one that fails 500.
+#[test]
+fn curl_tells_a_full_server_from_a_broken_one() {
+    const SCENARIO: &str = "\
+apiVersion: lab/v1
+kind: Workload
+metadata: {name: broken}
+spec: {selector: {app: broken}, errors: 1}
+---
+apiVersion: lab/v1
+kind: Fault
+metadata: {name: full}
+spec: {at: 1s, type: fillPod, pod: {name: full}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: full, labels: {app: full}}
+spec: {containers: [{name: web, image: nginx}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: broken, labels: {app: broken}}
+spec: {containers: [{name: web, image: nginx}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: full}
+spec: {selector: {app: full}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: broken}
+spec: {selector: {app: broken}, ports: [{port: 80}]}
+";
+    let mut desk = desk_of(SCENARIO, Time::from_secs(3));
+    let mut curl = |line: &str| run(&mut desk, &format!("kubectl exec broken -- curl {line}"), Span::from_secs(20));
+    let status = |told: String| told.split_whitespace().find_map(|word| word.parse::<u16>().ok());
+    assert_eq!(status(curl("-s -o /dev/null -w %{http_code} http://full")), Some(503));
+    assert_eq!(status(curl("-s -o /dev/null -w %{http_code} http://broken")), Some(500));
+    assert!(curl("-s http://full").contains("Service Unavailable\n"));
+    assert!(curl("-sSf http://full").contains("curl: (22) The requested URL returned error: 503\n"));
 }

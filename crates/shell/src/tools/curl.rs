@@ -2,6 +2,7 @@
 
 use super::{Place, fail_with};
 use crate::{Step, World};
+use cluster::RequestFact;
 use kube_api::Pod;
 use lab_base::{Span, Time};
 use lab_protocol::{Command, Outcome};
@@ -139,7 +140,7 @@ pub fn run(world: &mut World<'_>, place: &Place, words: &[String]) -> Step {
     Step::Waiting(Box::new(move |world| {
         let until = world.now() + Span::from_micros(1);
         let found = world.cluster().facts().requests_in(begun, until).find(|r| r.client == number).copied()?;
-        Some(report(world, &options, &host, port, found.outcome, found.pod, begun, found.ended))
+        Some(report(world, &options, &format!("{host} port {port}"), begun, &found))
     }))
 }
 
@@ -150,48 +151,35 @@ fn unresolved(world: &mut World<'_>, options: &Options, host: &str) -> Step {
     Step::Done(6)
 }
 
-#[allow(clippy::too_many_arguments)]
-fn report(
-    world: &mut World<'_>,
-    options: &Options,
-    host: &str,
-    port: u16,
-    outcome: Outcome,
-    pod: Option<kube_api::Uid>,
-    begun: Time,
-    ended: Time,
-) -> i32 {
-    let millis = ended.since(begun).as_micros() / 1_000;
-    let status = match outcome {
-        Outcome::Answered => 200,
-        Outcome::ServerError => 500,
-        _ => 0,
-    };
-    let (code, complaint) = match outcome {
+/// Says how a request ended. `server` is what it was sent to, as in `web port 80`.
+fn report(world: &mut World<'_>, options: &Options, server: &str, begun: Time, ended: &RequestFact) -> i32 {
+    let (status, time) = (ended.status, ended.ended.since(begun));
+    let millis = time.as_micros() / 1_000;
+    let (code, complaint) = match ended.outcome {
         Outcome::Answered => (0, String::new()),
-        Outcome::ServerError if options.fail => (22, "(22) The requested URL returned error: 500".to_owned()),
+        Outcome::ServerError if options.fail => (22, format!("(22) The requested URL returned error: {status}")),
         Outcome::ServerError => (0, String::new()),
         Outcome::Refused => {
-            (7, format!("(7) Failed to connect to {host} port {port} after {millis} ms: Couldn't connect to server"))
+            (7, format!("(7) Failed to connect to {server} after {millis} ms: Couldn't connect to server"))
         }
         Outcome::Reset => (56, "(56) Recv failure: Connection reset by peer".to_owned()),
-        Outcome::NoSuchName => (6, format!("(6) Could not resolve host: {host}")),
+        Outcome::NoSuchName => {
+            (6, format!("(6) Could not resolve host: {}", server.split(' ').next().unwrap_or(server)))
+        }
         Outcome::TimedOut if options.timeout == CONNECT => {
-            (28, format!("(28) Failed to connect to {host} port {port} after {millis} ms: Couldn't connect to server"))
+            (28, format!("(28) Failed to connect to {server} after {millis} ms: Couldn't connect to server"))
         }
         Outcome::TimedOut => (28, format!("(28) Connection timed out after {millis} milliseconds")),
     };
     if status != 0 && code == 0 {
-        let text = match status {
-            200 => {
-                let name =
-                    pod.and_then(|uid| world.cluster().store().by_uid::<Pod>(uid)).map(|p| p.metadata.name.clone());
-                name.unwrap_or_default()
-            }
-            _ => "Internal Server Error".to_owned(),
+        let reason = match status {
+            200 => "OK",
+            503 => "Service Unavailable",
+            _ => "Internal Server Error",
         };
+        let served = ended.pod.filter(|_| status == 200).and_then(|uid| world.cluster().store().by_uid::<Pod>(uid));
+        let text = served.map_or_else(|| reason.to_owned(), |pod| pod.metadata.name.clone());
         if options.head {
-            let reason = if status == 200 { "OK" } else { "Internal Server Error" };
             world.say(&format!(
                 "HTTP/1.1 {status} {reason}\r\nContent-Length: {}\r\nContent-Type: text/plain; charset=utf-8\r\n\r",
                 text.len() + 1
@@ -202,7 +190,7 @@ fn report(
         }
     }
     if !options.write.is_empty() {
-        let seconds = ended.since(begun).as_micros();
+        let seconds = time.as_micros();
         let total = format!("{}.{:06}", seconds / 1_000_000, seconds % 1_000_000);
         let text = options
             .write
