@@ -323,7 +323,7 @@ for (const lang of ["en", "zh"]) {
     // Kinds of our own are told in the page's language.
     await typeYaml(page, lang, "apiVersion: lab/v1\nkind: Client\nspec:\n  ra");
     await page.keyboard.press("Control+Space");
-    await page.getByText(lang === "en" ? "Requests a second, 0 to 2000." : "每秒请求数").waitFor();
+    await page.getByText(lang === "en" ? "Requests a second, 0 to 2000" : "每秒请求数").waitFor();
     await page.keyboard.press("Escape");
   });
 

@@ -265,7 +265,7 @@ fn a_proxy_that_cannot_be_is_told_with_its_place() {
         ("{kubeProxy: {mode: ebpf}}", "spec.kubeProxy.mode"),
         ("{kubeProxy: {ipvsScheduler: best}}", "spec.kubeProxy.ipvsScheduler"),
         ("{nodes: [{name: a}, {name: b, kubeProxy: {ipvsScheduler: best}}]}", "spec.nodes[1].kubeProxy.ipvsScheduler"),
-        ("{kubeProxy: {modus: ipvs}}", "spec.kubeProxy"),
+        ("{kubeProxy: {modus: ipvs}}", "spec.kubeProxy.modus"),
     ] {
         let (_, diagnostics, _) =
             Timeline::new(&format!("apiVersion: lab/v1\nkind: Cluster\nspec: {spec}\n"), None, ());

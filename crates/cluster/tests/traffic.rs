@@ -331,7 +331,7 @@ fn what_cannot_be_is_told_with_its_place() {
         ("{from: outside, node: node-a}", "spec.node"),
         ("{retries: {max: 1, backoff: 0s}}", "spec.retries.backoff"),
         ("{retries: {after: [answered]}}", "spec.retries.after"),
-        ("{retries: {often: 1}}", "spec.retries"),
+        ("{retries: {often: 1}}", "spec.retries.often"),
     ] {
         let text = format!("apiVersion: lab/v1\nkind: Client\nmetadata: {{name: c}}\nspec: {spec}\n");
         let (_, diagnostics, _) = Timeline::new(&text, None, ());

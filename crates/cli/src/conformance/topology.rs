@@ -114,7 +114,7 @@ fn check(case: &Case) -> Result<(), String> {
         hints: Some(Arc::new(Hints { zones: e.zone_hints.clone(), nodes: e.node_hints.clone() })),
     };
     let mut endpoints: Vec<EndpointInfo> = case.endpoints.iter().map(info).collect();
-    endpoints.sort_by(|a, b| a.text.cmp(&b.text));
+    endpoints.sort_by_key(|e| e.text);
     let seen = categorize_endpoints(&endpoints.into(), &port, &node, &settings);
     let set = |list: &[EndpointInfo]| list.iter().map(|e| e.addr).collect::<BTreeSet<_>>();
     let seen = Expect {
