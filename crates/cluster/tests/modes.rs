@@ -250,7 +250,7 @@ fn a_sync_deletes_stale_udp_connections() {
             assert_eq!(send(&mut machine, at(2.0)), "10.244.2.9:53");
             apply(&mut machine, &objects.replace("10.244.2.9", "10.244.3.9"), at(3.0));
             assert_eq!(
-                machine.kernel.conntrack().iter(at(3.0)).filter(|(f, _)| **f == flow).count(),
+                machine.kernel.conntrack().iter(at(3.0)).filter(|(f, _)| *f == flow).count(),
                 0,
                 "{release} {mode:?}"
             );

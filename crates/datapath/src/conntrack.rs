@@ -72,7 +72,7 @@ pub struct Entry {
     pub ipvs: bool,
     /// When the queue looks at it next; never after `expires`.
     #[serde(skip)]
-    queued: Time,
+    pub(crate) queued: Time,
 }
 
 impl Entry {
@@ -96,11 +96,11 @@ fn is_false(value: &bool) -> bool {
 
 impl Conntrack {
     /// The entry of this connection, if it has not expired.
-    pub fn get(&self, now: Time, flow: &Flow) -> Option<&Entry> {
+    pub fn get(&self, now: Time, flow: &Flow) -> Option<Entry> {
         self.tuples.find(flow).and_then(|id| self.tuples.get(id)).filter(|e| e.expires > now)
     }
     /// All entries that have not expired, in order of their original tuples.
-    pub fn iter(&self, now: Time) -> impl Iterator<Item = (&Flow, &Entry)> {
+    pub fn iter(&self, now: Time) -> impl Iterator<Item = (Flow, Entry)> {
         self.tuples.in_order().into_iter().filter(move |(_, e)| e.expires > now)
     }
     /// How many entries there are, as of the last change.
@@ -115,11 +115,12 @@ impl Conntrack {
     pub(crate) fn expire(&mut self, now: Time) {
         while let Some((due, id)) = self.queue.get_min().copied().filter(|(due, _)| *due <= now) {
             self.queue.remove(&(due, id));
-            let Some(entry) = self.tuples.get_mut(id) else { continue };
+            let Some(mut entry) = self.tuples.get(id) else { continue };
             if entry.expires <= now {
                 self.tuples.remove(id);
             } else {
                 entry.queued = entry.expires;
+                self.tuples.set(id, &entry);
                 self.queue.insert((entry.expires, id));
             }
         }
@@ -141,21 +142,21 @@ impl Conntrack {
     /// Changes a live entry. A time of expiry that comes nearer is queued anew; a later one is found when due.
     pub(crate) fn update(&mut self, now: Time, flow: &Flow, change: impl FnOnce(&mut Entry)) -> Option<Nat> {
         let id = self.tuples.find(flow)?;
-        let entry = self.tuples.get_mut(id).filter(|e| e.expires > now)?;
-        change(entry);
-        let nat = entry.nat;
-        if entry.expires < entry.queued {
-            let (before, expires) = (entry.queued, entry.expires);
-            entry.queued = expires;
+        let mut entry = self.tuples.get(id).filter(|e| e.expires > now)?;
+        let before = entry.queued;
+        change(&mut entry);
+        if entry.expires < before {
+            entry.queued = entry.expires;
             self.queue.remove(&(before, id));
-            self.queue.insert((expires, id));
+            self.queue.insert((entry.expires, id));
         }
-        Some(nat)
+        self.tuples.set(id, &entry);
+        Some(entry.nat)
     }
     /// Deletes entries, as `conntrack -D` does. How many.
     pub(crate) fn delete(&mut self, which: impl Fn(&Flow, &Entry) -> bool) -> usize {
         let all = self.tuples.in_order().into_iter();
-        let gone: Vec<Flow> = all.filter(|(f, e)| which(f, e)).map(|(f, _)| *f).collect();
+        let gone: Vec<Flow> = all.filter(|(f, e)| which(f, e)).map(|(f, _)| f).collect();
         for flow in &gone {
             self.forget(flow);
         }

@@ -47,7 +47,7 @@ impl Kernel {
 
     /// The live entry that a packet of this flow belongs to. A SYN ends what is in TIME_WAIT
     /// (`nf_conntrack_proto_tcp.c`).
-    pub(crate) fn live(&self, now: Time, flow: &Flow) -> Option<&ConntrackEntry> {
+    pub(crate) fn live(&self, now: Time, flow: &Flow) -> Option<ConntrackEntry> {
         self.conntrack.get(now, flow).filter(|e| e.state != State::TimeWait)
     }
 
@@ -56,7 +56,7 @@ impl Kernel {
         if let Some(table) = &self.nft {
             return self.pass_nft(walk, table, flow, entry);
         }
-        let Some(known) = self.live(walk.now, &flow).copied() else {
+        let Some(known) = self.live(walk.now, &flow) else {
             return (self.pass_new(walk, flow, entry), None);
         };
         if self.ipvs.is_some() && (known.ipvs || known.nat.dst == flow.dst) {
@@ -138,7 +138,7 @@ impl Kernel {
         flow: Flow,
         entry: Entry,
     ) -> (Passed, Option<Nat>) {
-        let Some(known) = self.live(walk.now, &flow).copied() else {
+        let Some(known) = self.live(walk.now, &flow) else {
             return (self.pass_new(walk, flow, entry), None);
         };
         let state = if known.replied { CtStates::ESTABLISHED } else { CtStates::NEW };

@@ -2,13 +2,83 @@
 //! (`nf_conntrack_hash`).
 
 use crate::slots::{Slots, mix};
-use crate::{ConntrackEntry as Entry, Flow, Nat};
-use lab_base::Paged;
-use std::net::SocketAddr;
+use crate::{ConntrackEntry as Entry, ConntrackState as State, Flow, L4, Nat};
+use lab_base::{Paged, Time};
+use std::net::{IpAddr, SocketAddr};
+
+/// An address and port in 20 bytes; std's have room for what only IPv6 sockets have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Addr {
+    ip: IpAddr,
+    port: u16,
+}
+
+impl From<SocketAddr> for Addr {
+    fn from(addr: SocketAddr) -> Addr {
+        Addr { ip: addr.ip(), port: addr.port() }
+    }
+}
+
+impl From<Addr> for SocketAddr {
+    fn from(addr: Addr) -> SocketAddr {
+        SocketAddr::new(addr.ip, addr.port)
+    }
+}
+
+/// An entry with its original tuple, as small as it can be: a busy node has a hundred thousand.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    proto: L4,
+    state: State,
+    replied: bool,
+    ipvs: bool,
+    src: Addr,
+    dst: Addr,
+    nat_src: Addr,
+    nat_dst: Addr,
+    started: Time,
+    expires: Time,
+    queued: Time,
+}
+
+impl Kept {
+    fn new(flow: &Flow, entry: &Entry) -> Kept {
+        let Entry { nat, state, started, expires, replied, ipvs, queued } = *entry;
+        Kept {
+            proto: flow.proto,
+            state,
+            replied,
+            ipvs,
+            src: flow.src.into(),
+            dst: flow.dst.into(),
+            nat_src: nat.src.into(),
+            nat_dst: nat.dst.into(),
+            started,
+            expires,
+            queued,
+        }
+    }
+    fn flow(&self) -> Flow {
+        Flow { proto: self.proto, src: self.src.into(), dst: self.dst.into() }
+    }
+    fn entry(&self) -> Entry {
+        let Kept { state, replied, ipvs, started, expires, queued, .. } = *self;
+        let nat = Nat { src: self.nat_src.into(), dst: self.nat_dst.into() };
+        Entry { nat, state, started, expires, replied, ipvs, queued }
+    }
+    /// Whether this is its original tuple.
+    fn is(&self, flow: &Flow) -> bool {
+        self.proto == flow.proto && self.src == flow.src.into() && self.dst == flow.dst.into()
+    }
+    /// Whether its replies have this tuple.
+    fn has_replies(&self, reply: &Flow) -> bool {
+        self.proto == reply.proto && self.nat_dst == reply.src.into() && self.nat_src == reply.dst.into()
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    Used(Flow, Entry),
+    Used(Kept),
     /// Empty; the next empty one.
     Free(Option<u32>),
 }
@@ -50,34 +120,34 @@ impl Tuples {
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
-    pub(crate) fn get(&self, id: u32) -> Option<&Entry> {
-        self.place(id).map(|(_, entry)| entry)
+    pub(crate) fn get(&self, id: u32) -> Option<Entry> {
+        self.kept(id).map(Kept::entry)
     }
-    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Entry> {
-        match self.places.get_mut(id as usize)? {
-            Place::Used(_, entry) => Some(entry),
-            Place::Free(_) => None,
+    /// Changes an entry, but not its translation.
+    pub(crate) fn set(&mut self, id: u32, entry: &Entry) {
+        if let Some(Place::Used(kept)) = self.places.get_mut(id as usize) {
+            *kept = Kept::new(&kept.flow(), entry);
         }
     }
     /// All entries, in order of their original tuples.
-    pub(crate) fn in_order(&self) -> Vec<(&Flow, &Entry)> {
+    pub(crate) fn in_order(&self) -> Vec<(Flow, Entry)> {
         let used = self.places.iter().filter_map(|place| match place {
-            Place::Used(flow, entry) => Some((flow, entry)),
+            Place::Used(kept) => Some((kept.flow(), kept.entry())),
             Place::Free(_) => None,
         });
         let mut all: Vec<_> = used.collect();
-        all.sort_unstable_by_key(|(flow, _)| **flow);
+        all.sort_unstable_by_key(|(flow, _)| *flow);
         all
     }
     /// The entry with this original tuple.
     pub(crate) fn find(&self, flow: &Flow) -> Option<u32> {
-        self.originals.find(hash(flow), |id| self.place(id).is_some_and(|(f, _)| f == flow))
+        self.originals.find(hash(flow), |id| self.kept(id).is_some_and(|kept| kept.is(flow)))
     }
     /// Whether an entry of another connection has the same replies as this translation.
     pub(crate) fn is_reply_of_another(&self, flow: &Flow, nat: Nat) -> bool {
         let reply = reply_of(flow, nat);
-        let is_it = |(other, entry): (&Flow, &Entry)| reply_of(other, entry.nat) == reply && other != flow;
-        self.replies.find(hash(&reply), |id| self.place(id).is_some_and(is_it)).is_some()
+        let is_it = |kept: &Kept| kept.has_replies(&reply) && !kept.is(flow);
+        self.replies.find(hash(&reply), |id| self.kept(id).is_some_and(is_it)).is_some()
     }
     /// Adds an entry; there is none with this original tuple.
     pub(crate) fn add(&mut self, flow: Flow, entry: Entry) -> u32 {
@@ -85,12 +155,12 @@ impl Tuples {
             Some(id) => {
                 if let Some(place) = self.places.get_mut(id as usize) {
                     self.free = if let Place::Free(next) = place { *next } else { None };
-                    *place = Place::Used(flow, entry);
+                    *place = Place::Used(Kept::new(&flow, &entry));
                 }
                 id
             }
             None => {
-                self.places.push(Place::Used(flow, entry));
+                self.places.push(Place::Used(Kept::new(&flow, &entry)));
                 (self.places.len() - 1) as u32
             }
         };
@@ -100,7 +170,7 @@ impl Tuples {
         id
     }
     pub(crate) fn remove(&mut self, id: u32) -> Option<Entry> {
-        let (flow, entry) = self.place(id).map(|(flow, entry)| (*flow, *entry))?;
+        let (flow, entry) = self.kept(id).map(|kept| (kept.flow(), kept.entry()))?;
         self.originals.remove(hash(&flow), id);
         self.replies.remove(hash(&reply_of(&flow, entry.nat)), id);
         *self.places.get_mut(id as usize)? = Place::Free(self.free);
@@ -109,9 +179,10 @@ impl Tuples {
         Some(entry)
     }
 
-    fn place(&self, id: u32) -> Option<(&Flow, &Entry)> {
+    #[inline]
+    fn kept(&self, id: u32) -> Option<&Kept> {
         match self.places.get(id as usize)? {
-            Place::Used(flow, entry) => Some((flow, entry)),
+            Place::Used(kept) => Some(kept),
             Place::Free(_) => None,
         }
     }
@@ -120,8 +191,6 @@ impl Tuples {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ConntrackState, L4};
-    use lab_base::Time;
     use std::collections::BTreeMap;
 
     fn flow(n: u16) -> Flow {
@@ -156,8 +225,8 @@ mod tests {
             assert!(!tuples.is_reply_of_another(&key, nat));
         }
         assert_eq!(tuples.len(), model.len());
-        let all: Vec<_> = model.iter().map(|(flow, (_, entry))| (flow, entry)).collect();
+        let all: Vec<_> = model.iter().map(|(flow, (_, entry))| (*flow, *entry)).collect();
         assert_eq!(tuples.in_order(), all);
-        assert!(all.iter().all(|(_, e)| e.state == ConntrackState::New));
+        assert!(all.iter().all(|(_, e)| e.state == State::New));
     }
 }
