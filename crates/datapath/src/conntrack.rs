@@ -133,8 +133,8 @@ impl Conntrack {
             self.queue.remove(&(entry.queued, id));
         }
     }
-    pub(crate) fn insert(&mut self, now: Time, flow: Flow, nat: Nat, life: Span) {
-        self.forget(&flow);
+    /// Adds an entry where there is none.
+    pub(crate) fn add(&mut self, now: Time, flow: Flow, nat: Nat, life: Span) {
         let expires = now + life;
         let id = self.tuples.add(flow, Entry::new(now, nat, expires));
         self.queue.insert((expires, id));

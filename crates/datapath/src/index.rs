@@ -162,6 +162,8 @@ impl Candidates {
 pub(crate) struct Ranks {
     /// For each shared chain: by slot, how many rules of earlier segments; and how many in all.
     chains: Vec<(Vec<u32>, u32)>,
+    /// For each shared chain, whether it has no rule at all.
+    empty: Vec<bool>,
 }
 
 impl Ranks {
@@ -169,6 +171,7 @@ impl Ranks {
         chains: usize,
         slots: usize,
         segments: impl Iterator<Item = (u32, &'a Arc<Segment>)>,
+        has_rules_always: impl Fn(u16) -> bool,
     ) -> Ranks {
         let mut ranks = vec![(vec![0; slots], 0); chains];
         for (slot, segment) in segments {
@@ -179,7 +182,13 @@ impl Ranks {
                 }
             }
         }
-        Ranks { chains: ranks }
+        let empty = (0..).zip(&ranks).map(|(chain, (_, total))| *total == 0 && !has_rules_always(chain)).collect();
+        Ranks { chains: ranks, empty }
+    }
+    /// Whether this chain has no rules.
+    #[inline]
+    pub(crate) fn is_empty(&self, chain: u16) -> bool {
+        self.empty.get(usize::from(chain)).copied().unwrap_or(true)
     }
     /// How many rules the segments have in this chain.
     pub(crate) fn total(&self, chain: u16) -> u32 {

@@ -70,6 +70,8 @@ struct FirstPacket {
     by_ipvs: bool,
     /// Whether the connection was known before.
     known: bool,
+    /// Whether conntrack has an entry of it, be it one that is over.
+    has_entry: bool,
 }
 
 impl Kernel {
@@ -214,7 +216,7 @@ impl Kernel {
         };
         let opened = match first.known {
             true => self.go_on(now, flow, first.opened),
-            false => self.confirm(now, flow, first.opened, first.masquerade, &mut port_draw),
+            false => self.confirm(now, flow, first.opened, first.masquerade, first.has_entry, &mut port_draw),
         };
         if first.by_ipvs {
             self.conntrack.update(now, &flow, |e| e.ipvs = true);
@@ -246,7 +248,8 @@ impl Kernel {
             step.decided = true;
         }
         let masquerade = passed.masquerade.filter(|_| known.is_none());
-        FirstPacket { opened, masquerade, changes: walk.changes, steps, draws, by_ipvs: false, known: known.is_some() }
+        let (changes, has_entry) = (walk.changes, walk.has_entry);
+        FirstPacket { opened, masquerade, changes, steps, draws, by_ipvs: false, known: known.is_some(), has_entry }
     }
 
     /// Refreshes the conntrack entry of a known connection, unless the packet was refused.
@@ -264,6 +267,7 @@ impl Kernel {
         flow: Flow,
         mut opened: Opened,
         masquerade: Option<bool>,
+        has_entry: bool,
         draw: &mut dyn FnMut() -> u32,
     ) -> Opened {
         if matches!(opened.verdict, Verdict::Reject | Verdict::Drop) {
@@ -295,7 +299,10 @@ impl Kernel {
             L4::Udp => t.udp,
             L4::Sctp => t.sctp_cookie_wait,
         };
-        self.conntrack.insert(now, flow, opened.nat, life);
+        if has_entry {
+            self.conntrack.forget(&flow);
+        }
+        self.conntrack.add(now, flow, opened.nat, life);
         opened
     }
 
@@ -396,7 +403,7 @@ impl Kernel {
         };
         let opened = match first.known {
             true => copy.go_on(now, flow, first.opened),
-            false => copy.confirm(now, flow, first.opened, first.masquerade, &mut port_draw),
+            false => copy.confirm(now, flow, first.opened, first.masquerade, first.has_entry, &mut port_draw),
         };
         (opened, first.steps)
     }

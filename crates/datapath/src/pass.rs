@@ -40,6 +40,7 @@ impl Kernel {
             decide,
             steps: None,
             walked: 0,
+            has_entry: false,
             ended_at: None,
             changes: Vec::new(),
         }
@@ -47,8 +48,10 @@ impl Kernel {
 
     /// The live entry that a packet of this flow belongs to. A SYN ends what is in TIME_WAIT
     /// (`nf_conntrack_proto_tcp.c`).
-    pub(crate) fn live(&self, now: Time, flow: &Flow) -> Option<ConntrackEntry> {
-        self.conntrack.get(now, flow).filter(|e| e.state != State::TimeWait)
+    fn live(&self, walk: &mut Walk<'_>, flow: &Flow) -> Option<ConntrackEntry> {
+        let entry = self.conntrack.get(walk.now, flow);
+        walk.has_entry = entry.is_some();
+        entry.filter(|e| e.state != State::TimeWait)
     }
 
     /// Through all hooks; with the translation of the connection if it is known.
@@ -56,7 +59,7 @@ impl Kernel {
         if let Some(table) = &self.nft {
             return self.pass_nft(walk, table, flow, entry);
         }
-        let Some(known) = self.live(walk.now, &flow) else {
+        let Some(known) = self.live(walk, &flow) else {
             return (self.pass_new(walk, flow, entry), None);
         };
         if self.ipvs.is_some() && (known.ipvs || known.nat.dst == flow.dst) {
@@ -138,7 +141,7 @@ impl Kernel {
         flow: Flow,
         entry: Entry,
     ) -> (Passed, Option<Nat>) {
-        let Some(known) = self.live(walk.now, &flow) else {
+        let Some(known) = self.live(walk, &flow) else {
             return (self.pass_new(walk, flow, entry), None);
         };
         let state = if known.replied { CtStates::ESTABLISHED } else { CtStates::NEW };

@@ -5,7 +5,7 @@
 //! are ordered by key, so the same segments give the same rules whatever the order of changes.
 
 use crate::index::{Index, Ranks};
-use crate::ops::Ops;
+use crate::ops::{Op, Ops};
 use crate::{ChainRef, Hook, RuleList, Segment, Table, Target};
 use lab_base::{OrdMap, Paged, Vector};
 use std::sync::{Arc, OnceLock};
@@ -62,36 +62,42 @@ impl Default for Ruleset {
     }
 }
 
+/// Rules of a chain that are always there: their rows, and their short forms beside them.
+pub(crate) type Rows = Vec<(u32, Op)>;
+
 /// Where the base's rules and hooks are, to be found fast.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     pub(crate) head: Ops,
     pub(crate) tail: Ops,
-    /// For each chain, the rows of its rules in the head and in the tail.
-    chains: Vec<(Vec<u32>, Vec<u32>)>,
+    /// For each chain, its rules in the head and in the tail.
+    chains: Vec<(Rows, Rows)>,
     /// The chain of each hook of each table.
     hooks: [[Option<u16>; Hook::COUNT]; 2],
 }
 
 impl Places {
     fn of(base: &Base) -> Arc<Places> {
-        let rows = |list: &RuleList, at: usize| {
-            let rules = list.rules().iter().enumerate();
+        let (head, tail) = (Ops::of_base(&base.head), Ops::of_base(&base.tail));
+        let rows = |list: &RuleList, ops: &Ops, at: usize| {
+            let rules = (0_u32..).zip(list.rules());
             let here = rules.filter(|(_, rule)| matches!(rule.chain, ChainRef::Shared(c) if usize::from(c) == at));
-            here.map(|(row, _)| row as u32).collect()
+            here.filter_map(|(row, _)| Some((row, ops.get(row)?))).collect()
         };
-        let chains = (0..base.chains.len()).map(|at| (rows(&base.head, at), rows(&base.tail, at))).collect();
+        let rows_of = |at| (rows(&base.head, &head, at), rows(&base.tail, &tail, at));
+        let chains = (0..base.chains.len()).map(rows_of).collect();
         let mut hooks = [[None; Hook::COUNT]; 2];
         for (at, chain) in base.chains.iter().enumerate().rev() {
             if let Some(hook) = chain.hook {
                 hooks[chain.table as usize][hook as usize] = u16::try_from(at).ok();
             }
         }
-        Arc::new(Places { head: Ops::of_base(&base.head), tail: Ops::of_base(&base.tail), chains, hooks })
+        Arc::new(Places { head, tail, chains, hooks })
     }
-    /// The rows of a chain in the head and in the tail.
-    pub(crate) fn rows(&self, chain: u16) -> Option<(&[u32], &[u32])> {
-        self.chains.get(usize::from(chain)).map(|(head, tail)| (head.as_slice(), tail.as_slice()))
+    /// The rules of a chain in the head and in the tail.
+    #[inline]
+    pub(crate) fn rows(&self, chain: u16) -> Option<&(Rows, Rows)> {
+        self.chains.get(usize::from(chain))
     }
 }
 
@@ -259,7 +265,11 @@ impl Ruleset {
         &self.index
     }
     pub(crate) fn ranks(&self) -> &Ranks {
-        self.ranks.get_or_init(|| Ranks::new(self.base.chains.len(), self.slots.len(), self.in_order()))
+        self.ranks.get_or_init(|| self.make_ranks())
+    }
+    fn make_ranks(&self) -> Ranks {
+        let always = |chain| self.places.rows(chain).is_some_and(|(head, tail)| head.len() + tail.len() > 0);
+        Ranks::new(self.base.chains.len(), self.slots.len(), self.in_order(), always)
     }
     pub(crate) fn in_order(&self) -> impl Iterator<Item = (u32, &Arc<Segment>)> {
         self.by_key.values().filter_map(|slot| Some((*slot, self.slot(*slot)?)))

@@ -134,6 +134,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) decide: &'a mut dyn FnMut(Draw) -> u32,
     pub(crate) steps: Option<Vec<TraceStep>>,
     pub(crate) walked: u32,
+    /// Whether conntrack has an entry of the connection, be it one that is over.
+    pub(crate) has_entry: bool,
     /// The last step that ended a table.
     pub(crate) ended_at: Option<usize>,
     pub(crate) changes: Vec<Change>,
@@ -169,12 +171,12 @@ impl Walk<'_> {
         let places = rules.places();
         let Some((head, tail)) = places.rows(chain) else { return Step::Next };
         let segments = self.ranks.total(chain);
-        if head.is_empty() && tail.is_empty() && segments == 0 {
-            return Step::Next;
-        }
         let mut number = 0;
-        for row in head {
+        for (row, op) in head {
             number += 1;
+            if self.passes_by(op, packet) {
+                continue;
+            }
             let at = In(&rules.base().head, &places.head, None);
             let step = self.row(hook, at, *row, number, packet, depth);
             if !matches!(step, Step::Next) {
@@ -191,8 +193,11 @@ impl Walk<'_> {
         if !matches!(step, Step::Next) {
             return step;
         }
-        for row in tail {
+        for (row, op) in tail {
             number += 1;
+            if self.passes_by(op, packet) {
+                continue;
+            }
             let at = In(&rules.base().tail, &places.tail, None);
             let step = self.row(hook, at, *row, number, packet, depth);
             if !matches!(step, Step::Next) {
@@ -200,6 +205,21 @@ impl Walk<'_> {
             }
         }
         Step::Next
+    }
+
+    /// Whether a rule has nothing to do with a packet, as most of those that are always there: it asks for another one,
+    /// or leads into a chain without rules.
+    #[inline]
+    fn passes_by(&mut self, op: &Op, packet: &Packet) -> bool {
+        let holds = match op.test {
+            Test::Always => true,
+            Test::State(states, not) => packet.state.meets(states) != not,
+            Test::Mark(mask, not) => (packet.mark & mask == mask) != not,
+            _ => return false,
+        };
+        let by = self.steps.is_none() && (!holds || matches!(op.act, Act::Shared(to) if self.ranks.is_empty(to)));
+        self.walked += u32::from(by);
+        by
     }
 
     fn segments_linear(&mut self, hook: Hook, chain: u16, number: &mut u32, packet: &mut Packet, depth: u32) -> Step {
@@ -257,18 +277,27 @@ impl Walk<'_> {
         let first = rows.start;
         for row in rows {
             // Of a chain's rules most draw and go on.
-            if let Some(Op { test: Test::Chance(threshold), act: Act::Own(start, count), .. }) = at.ops().get(row)
-                && self.steps.is_none()
-                && depth < MAX_DEPTH
-            {
-                self.walked += 1;
-                if (self.decide)(Draw::Statistic { threshold }) == 0 {
-                    let step = self.own(hook, at, start..start + u32::from(count), packet, depth + 1).after_jump();
-                    if !matches!(step, Step::Next) {
-                        return step;
+            match at.ops().get(row) {
+                Some(Op { test: Test::Chance(threshold), act: Act::Own(start, count), .. })
+                    if self.steps.is_none() && depth < MAX_DEPTH =>
+                {
+                    self.walked += 1;
+                    if (self.decide)(Draw::Statistic { threshold }) == 0 {
+                        let rows = start..start + u32::from(count);
+                        let step = self.own(hook, at, rows, packet, depth + 1).after_jump();
+                        if !matches!(step, Step::Next) {
+                            return step;
+                        }
                     }
+                    continue;
                 }
-                continue;
+                Some(Op { test: Test::Source(ip), .. })
+                    if self.steps.is_none() && packet.flow.src.ip() != IpAddr::V4(ip) =>
+                {
+                    self.walked += 1;
+                    continue;
+                }
+                _ => {}
             }
             let step = self.row(hook, In::segment(at), row, row - first + 1, packet, depth);
             if !matches!(step, Step::Next) {
