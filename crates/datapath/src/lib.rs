@@ -20,6 +20,7 @@ mod ops;
 mod outcome;
 mod packet;
 mod pass;
+mod ranks;
 mod recent;
 mod rules;
 mod ruleset;

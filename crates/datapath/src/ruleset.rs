@@ -4,8 +4,9 @@
 //! each of which is replaced as one: its own chains, and its rules at the end of shared chains. Segments
 //! are ordered by key, so the same segments give the same rules whatever the order of changes.
 
-use crate::index::{Index, Ranks};
+use crate::index::Index;
 use crate::ops::{Op, Ops};
+use crate::ranks::Ranks;
 use crate::{ChainRef, Hook, RuleList, Segment, Table, Target};
 use lab_base::{OrdMap, Paged, Vector};
 use std::sync::{Arc, OnceLock};
@@ -98,6 +99,10 @@ impl Places {
     #[inline]
     pub(crate) fn rows(&self, chain: u16) -> Option<&(Rows, Rows)> {
         self.chains.get(usize::from(chain))
+    }
+    /// Whether a chain has no rules but those of segments.
+    pub(crate) fn is_empty(&self, chain: u16) -> bool {
+        self.rows(chain).is_none_or(|(head, tail)| head.is_empty() && tail.is_empty())
     }
 }
 
@@ -268,8 +273,7 @@ impl Ruleset {
         self.ranks.get_or_init(|| self.make_ranks())
     }
     fn make_ranks(&self) -> Ranks {
-        let always = |chain| self.places.rows(chain).is_some_and(|(head, tail)| head.len() + tail.len() > 0);
-        Ranks::new(self.base.chains.len(), self.slots.len(), self.in_order(), always)
+        Ranks::new(&self.places, self.base.chains.len(), self.slots.len(), self.in_order())
     }
     pub(crate) fn in_order(&self) -> impl Iterator<Item = (u32, &Arc<Segment>)> {
         self.by_key.values().filter_map(|slot| Some((*slot, self.slot(*slot)?)))

@@ -31,6 +31,10 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
+    #[inline]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
     fn mask(&self) -> usize {
         self.slots.len().wrapping_sub(1)
     }

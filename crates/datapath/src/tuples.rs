@@ -1,5 +1,5 @@
-//! The hash table of conntrack: each entry is found by its original tuple and by that of its replies
-//! (`nf_conntrack_hash`).
+//! The hash table of conntrack (`nf_conntrack_hash`): an entry is found by its original tuple, and by that of its
+//! replies, so that no two connections have the same ones.
 
 use crate::slots::{Slots, mix};
 use crate::{ConntrackEntry as Entry, ConntrackState as State, Flow, L4, Nat};
@@ -70,9 +70,9 @@ impl Kept {
     fn is(&self, flow: &Flow) -> bool {
         self.proto == flow.proto && self.src == flow.src.into() && self.dst == flow.dst.into()
     }
-    /// Whether its replies have this tuple.
-    fn has_replies(&self, reply: &Flow) -> bool {
-        self.proto == reply.proto && self.nat_dst == reply.src.into() && self.nat_src == reply.dst.into()
+    /// Whether it has the replies of this translation.
+    fn has_replies(&self, proto: L4, nat: Nat) -> bool {
+        self.proto == proto && self.nat_dst == nat.dst.into() && self.nat_src == nat.src.into()
     }
 }
 
@@ -91,29 +91,39 @@ impl Default for Place {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tuples {
-    /// Entries by their original tuples.
+    /// Entries by the sources of their original tuples.
     originals: Slots,
-    /// Entries by the tuples of their replies.
+    /// Entries whose source was translated, by the tuples of their replies. The others' replies go back to where the
+    /// connection comes from, so `originals` has them.
     replies: Slots,
     places: Paged<Place>,
     free: Option<u32>,
     len: usize,
 }
 
-fn hash(flow: &Flow) -> u32 {
-    let end = |a: SocketAddr| match a {
+/// What of an address goes into a hash.
+#[inline]
+fn bits(addr: SocketAddr) -> u64 {
+    match addr {
         SocketAddr::V4(a) => u64::from(a.ip().to_bits()) << 16 | u64::from(a.port()),
         SocketAddr::V6(a) => {
             let bits = a.ip().to_bits();
             mix((bits >> 64) as u64) ^ bits as u64 ^ u64::from(a.port()) << 48
         }
-    };
-    let src = end(flow.src) ^ (flow.proto as u64) << 56;
-    (mix(src.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ end(flow.dst)) >> 32) as u32
+    }
 }
 
-fn reply_of(flow: &Flow, nat: Nat) -> Flow {
-    Flow { proto: flow.proto, src: nat.dst, dst: nat.src }
+/// The hash of a source alone: a source's port rarely has more than one connection, and a connection's two tuples are
+/// found in one place.
+#[inline]
+fn hash_source(proto: L4, src: SocketAddr) -> u32 {
+    (mix(bits(src) ^ (proto as u64) << 56) >> 32) as u32
+}
+
+/// The hash of replies from here to there. Many clients may share a node's address and port.
+fn hash_replies(proto: L4, nat: Nat) -> u32 {
+    let src = bits(nat.dst) ^ (proto as u64) << 56;
+    (mix(src.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ bits(nat.src)) >> 32) as u32
 }
 
 impl Tuples {
@@ -141,13 +151,14 @@ impl Tuples {
     }
     /// The entry with this original tuple.
     pub(crate) fn find(&self, flow: &Flow) -> Option<u32> {
-        self.originals.find(hash(flow), |id| self.kept(id).is_some_and(|kept| kept.is(flow)))
+        let is_it = |id| self.kept(id).is_some_and(|kept| kept.is(flow));
+        self.originals.find(hash_source(flow.proto, flow.src), is_it)
     }
     /// Whether an entry of another connection has the same replies as this translation.
     pub(crate) fn is_reply_of_another(&self, flow: &Flow, nat: Nat) -> bool {
-        let reply = reply_of(flow, nat);
-        let is_it = |kept: &Kept| kept.has_replies(&reply) && !kept.is(flow);
-        self.replies.find(hash(&reply), |id| self.kept(id).is_some_and(is_it)).is_some()
+        let is_it = |id| self.kept(id).is_some_and(|kept| kept.has_replies(flow.proto, nat) && !kept.is(flow));
+        self.originals.find(hash_source(flow.proto, nat.src), is_it).is_some()
+            || !self.replies.is_empty() && self.replies.find(hash_replies(flow.proto, nat), is_it).is_some()
     }
     /// Adds an entry; there is none with this original tuple.
     pub(crate) fn add(&mut self, flow: Flow, entry: Entry) -> u32 {
@@ -165,14 +176,18 @@ impl Tuples {
             }
         };
         self.len += 1;
-        self.originals.add(hash(&flow), id);
-        self.replies.add(hash(&reply_of(&flow, entry.nat)), id);
+        self.originals.add(hash_source(flow.proto, flow.src), id);
+        if entry.nat.src != flow.src {
+            self.replies.add(hash_replies(flow.proto, entry.nat), id);
+        }
         id
     }
     pub(crate) fn remove(&mut self, id: u32) -> Option<Entry> {
         let (flow, entry) = self.kept(id).map(|kept| (kept.flow(), kept.entry()))?;
-        self.originals.remove(hash(&flow), id);
-        self.replies.remove(hash(&reply_of(&flow, entry.nat)), id);
+        self.originals.remove(hash_source(flow.proto, flow.src), id);
+        if entry.nat.src != flow.src {
+            self.replies.remove(hash_replies(flow.proto, entry.nat), id);
+        }
         *self.places.get_mut(id as usize)? = Place::Free(self.free);
         self.free = Some(id);
         self.len -= 1;
@@ -208,7 +223,9 @@ mod tests {
             // Grows first, and shrinks later.
             let (n, adds) = ((seed >> 16) as u16 % 900, (seed >> 8) % 10 < if step < 10_000 { 7 } else { 3 });
             let key = flow(n);
-            let nat = Nat { src: key.src, dst: SocketAddr::from(([10, 244, 0, (n % 5) as u8], 8080)) };
+            // Every third one leaves with another address, which tells the clients apart by their ports.
+            let src = if n % 3 == 0 { SocketAddr::from(([192, 168, 0, 1], n)) } else { key.src };
+            let nat = Nat { src, dst: SocketAddr::from(([10, 244, 0, (n % 5) as u8], 8080)) };
             match (adds, model.contains_key(&key)) {
                 (true, false) => {
                     let entry = Entry::new(Time::ZERO, nat, Time::from_secs(n.into()));

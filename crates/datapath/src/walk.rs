@@ -1,10 +1,11 @@
 //! A packet's way through tables and chains.
 
 use crate::draw::Draw;
-use crate::index::{At, Candidates, Ranks};
+use crate::index::{At, Candidates};
 use crate::ipvs::{Scheduled, Table as IpvsTable};
 use crate::nft::SetElements;
 use crate::ops::{Act, Op, Ops, Test};
+use crate::ranks::Ranks;
 use crate::recent::RecentLists;
 use crate::{ChainRef, CtStates, Flow, Hook, Match, OriginId, Rule, RuleList, Ruleset, Segment, Table, Target, text};
 use lab_base::Time;
@@ -113,7 +114,7 @@ impl Step {
 }
 
 /// Jumps nested deeper than this are a loop, which the kernel refuses to load (`ELOOP`).
-const MAX_DEPTH: u32 = 32;
+pub(crate) const MAX_DEPTH: u32 = 32;
 
 /// The walk of one packet.
 pub(crate) struct Walk<'a> {
@@ -167,6 +168,13 @@ impl Walk<'_> {
     }
 
     fn shared(&mut self, hook: Hook, chain: u16, packet: &mut Packet, depth: u32) -> Step {
+        if self.steps.is_none()
+            && !self.linear
+            && let Some(met) = self.ranks.passed_by(chain, packet)
+        {
+            self.walked += met;
+            return Step::Next;
+        }
         let rules = self.rules;
         let places = rules.places();
         let Some((head, tail)) = places.rows(chain) else { return Step::Next };
