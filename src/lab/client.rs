@@ -180,6 +180,8 @@ impl Client {
             | Reply::Lesson { ticket, .. }
             | Reply::LessonFailed { ticket, .. }
             | Reply::Rules { ticket, .. }
+            | Reply::Why { ticket, .. }
+            | Reply::Located { ticket, .. }
             | Reply::Recording { ticket, .. } => {
                 if let Some(ticket) = self.tickets.remove(&ticket) {
                     (ticket.answer)(Some(reply));

@@ -69,6 +69,9 @@ pub struct Cluster {
     /// Requests whose fate was decided since someone looked. Not part of the state.
     #[serde(skip)]
     pub(crate) motions: Vec<Motion>,
+    /// Who follows a request while its moment is lived again. Changes nothing.
+    #[serde(skip)]
+    pub(crate) witness: Option<Box<crate::why::Witness>>,
 }
 
 /// Namespaces that the API server makes by itself.
@@ -108,6 +111,7 @@ impl Cluster {
             visitors: Vec::new(),
             kube_events: Default::default(),
             motions: Vec::new(),
+            witness: None,
         };
         cluster.create_base_objects(scenario);
         let mut refused = Vec::new();

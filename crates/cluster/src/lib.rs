@@ -36,6 +36,7 @@ mod timeline;
 mod traffic;
 mod view;
 mod visitor;
+mod why;
 mod workload;
 
 pub use apply::{Applied, diagnostic};

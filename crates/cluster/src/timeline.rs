@@ -230,23 +230,29 @@ impl<O: Observer> Timeline<O> {
 
     /// The cluster at a moment that has been, to look at or to try something on: the run stays where it is.
     pub fn cluster_at(&self, at: Time) -> Cluster {
+        self.past(at).cluster
+    }
+
+    /// The run at a moment that has been, with nobody who looks on; commands are replayed as it goes on.
+    pub(crate) fn past(&self, at: Time) -> Timeline {
+        let found = self.snapshots.range(..=at).next_back().filter(|_| at < self.cluster.now());
+        let (cluster, done) = match found {
+            Some((_, (cluster, _, done))) => (cluster, *done),
+            None => (&self.cluster, self.done),
+        };
         let mut past = Timeline {
             scenario: String::new(),
             seed: None,
             commands: self.commands.clone(),
-            done: self.done,
+            done,
             snapshots: BTreeMap::new(),
-            cluster: self.cluster.clone(),
-            observer: self.observer.clone(),
-            next_look: self.next_look,
+            cluster: cluster.clone(),
+            observer: (),
+            next_look: Time::ZERO,
         };
-        if at < self.cluster.now()
-            && let Some((from, snapshot)) = self.snapshots.range(..=at).next_back()
-        {
-            past.snapshots.insert(*from, snapshot.clone());
-            past.seek(at);
-        }
-        past.cluster
+        past.advance(at, &mut u64::MAX.clone());
+        past.cluster.take_motions();
+        past
     }
 
     /// Everything needed to repeat the run up to now.

@@ -5,6 +5,7 @@
 mod help;
 mod running;
 
+use kube_api::Uid;
 use kube_api::assist::Reference;
 use lab_protocol::{ClusterId, Diagnostic, Reply, Request};
 use running::Running;
@@ -97,6 +98,15 @@ impl Engine {
                 let text = machine.map(|m| m.kernel.rules_text()).unwrap_or_default();
                 vec![Reply::Rules { ticket, text }]
             }),
+            Request::Why { cluster, ticket, request, sent, modes } => self.with(cluster, |running| {
+                vec![Reply::Why { ticket, story: running.why(request, sent, modes).map(Box::new) }]
+            }),
+            Request::WhyPod { cluster, ticket, at, pod, service, node } => self.with(cluster, |running| {
+                let story = running.at(at).why_pod(Uid(pod.0), Uid(service.0), &node);
+                vec![Reply::Why { ticket, story: story.map(Box::new) }]
+            }),
+            Request::Locate { cluster, ticket, at, yaml, field } => self
+                .with(cluster, |running| vec![Reply::Located { ticket, place: running.at(at).locate(&yaml, &field) }]),
             Request::Record { cluster, ticket } => self.with(cluster, |running| {
                 let json = serde_json::to_string_pretty(&running.recording()).unwrap_or_default();
                 vec![Reply::Recording { ticket, json }]

@@ -2,7 +2,7 @@
 
 use cluster::{Cluster, FrameMaker, Recording, Timeline, diagnostic};
 use lab_base::{Span, Time};
-use lab_protocol::{Change, ClusterId, Command, Diagnostic, Fault, Frame, Recorded, Reply, TaskReport};
+use lab_protocol::{Change, ClusterId, Command, Diagnostic, Fault, Frame, Recorded, Reply, Story, TaskReport};
 use lesson::{Checker, Checks};
 
 /// Events after which an answer is given even if the goal isn't reached, so that a message never blocks for long.
@@ -56,7 +56,16 @@ impl Running {
     }
 
     pub(crate) fn compare(&self, yaml: &str, at: Time) -> Vec<Change> {
-        self.timeline.cluster_at(at).compare(yaml)
+        self.at(at).compare(yaml)
+    }
+
+    /// The cluster at a moment that has been.
+    pub(crate) fn at(&self, at: Time) -> Cluster {
+        self.timeline.cluster_at(at)
+    }
+
+    pub(crate) fn why(&self, request: u64, sent: Time, modes: bool) -> Option<Story> {
+        self.timeline.why(request, sent, modes)
     }
 
     pub(crate) fn has_hooks(&self) -> bool {

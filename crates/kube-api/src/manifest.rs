@@ -90,6 +90,11 @@ pub fn place(tree: &Tree, path: &str) -> Span {
     places::find(tree, path)
 }
 
+/// The value at a field path, if there is one.
+pub fn value<'a>(tree: &'a Tree, path: &str) -> Option<&'a Tree> {
+    places::value(tree, path)
+}
+
 impl Manifest {
     /// Where a field path stands in the text.
     pub fn place(&self, path: &str) -> Span {

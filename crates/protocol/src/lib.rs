@@ -10,6 +10,7 @@ mod frame;
 mod lesson;
 mod message;
 mod view;
+mod why;
 
 pub use assist::*;
 pub use command::*;
@@ -17,12 +18,13 @@ pub use frame::*;
 pub use lesson::*;
 pub use message::*;
 pub use view::*;
+pub use why::*;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
 
 /// Version of the encoding; page and engine of one build always agree, a cached old worker may not.
-pub const VERSION: u8 = 4;
+pub const VERSION: u8 = 5;
 
 /// Why bytes could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! Messages between the page and the engine's worker.
 
-use crate::{Change, Command, Explanation, Fix, Frame, LessonView, Phrase, Recorded, Suggestion};
+use crate::{
+    Change, Command, Explanation, FieldRef, Fix, Frame, Id, LessonView, Phrase, Place, Recorded, Story, Suggestion,
+};
 use lab_base::{Span, Time};
 use serde::{Deserialize, Serialize};
 
@@ -145,6 +147,47 @@ pub enum Request {
         /// Node.
         node: String,
     },
+    /// What happened to a request. Answer: `Why`.
+    Why {
+        /// Which.
+        cluster: ClusterId,
+        /// Comes back in the answer.
+        ticket: u32,
+        /// Number of the request, as in its motion.
+        request: u64,
+        /// When it was sent.
+        sent: Time,
+        /// Whether to show its connection in the other modes of kube-proxy, too.
+        modes: bool,
+    },
+    /// Why a Pod gets a Service's traffic from a node, or doesn't. Answer: `Why`.
+    WhyPod {
+        /// Which.
+        cluster: ClusterId,
+        /// Comes back in the answer.
+        ticket: u32,
+        /// The moment.
+        at: Time,
+        /// The Pod.
+        pod: Id,
+        /// The Service.
+        service: Id,
+        /// Name of the node.
+        node: String,
+    },
+    /// Where a field of an object stands in a text. Answer: `Located`.
+    Locate {
+        /// Which.
+        cluster: ClusterId,
+        /// Comes back in the answer.
+        ticket: u32,
+        /// The moment whose object is meant.
+        at: Time,
+        /// The text.
+        yaml: String,
+        /// The field.
+        field: FieldRef,
+    },
     /// Everything needed to repeat the run. Answer: `Recording`.
     Record {
         /// Which.
@@ -269,6 +312,20 @@ pub enum Reply {
         ticket: u32,
         /// Text of `iptables-save`.
         text: String,
+    },
+    /// Why it is so.
+    Why {
+        /// As asked.
+        ticket: u32,
+        /// The story; None: there is no such request, Pod, Service or node.
+        story: Option<Box<Story>>,
+    },
+    /// Where a field stands.
+    Located {
+        /// As asked.
+        ticket: u32,
+        /// Its place; None: the text doesn't have the object.
+        place: Option<Place>,
     },
     /// Everything needed to repeat the run.
     Recording {

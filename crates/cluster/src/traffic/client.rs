@@ -7,6 +7,7 @@ use crate::dns::{DNS_ADDRESS, GIVES_UP_AFTER, Resolver, service_of_name};
 use crate::event::{Event, NodeName};
 use crate::scenario::{Arrival, ClientFrom, ClientSpec};
 use crate::target::Target;
+use crate::why::Saw;
 use datapath::{Flow, L4};
 use kube_api::{NamespacedName, Protocol, Service, Uid};
 use lab_base::{Source, Span, Time, Vector, subject};
@@ -227,7 +228,7 @@ impl Cluster {
     }
 
     /// The Service that an address belongs to, and which of its ports is meant.
-    pub(super) fn service_at(&self, proto: L4, to: SocketAddr) -> Option<(Uid, u8)> {
+    pub(crate) fn service_at(&self, proto: L4, to: SocketAddr) -> Option<(Uid, u8)> {
         let own = Some(to.ip());
         let family = kube_api::IpFamily::of(to.ip());
         let of = self.store.list::<Service>().find(|s| s.cluster_ip(family) == own || has_outer_address(s, to.ip()));
@@ -258,6 +259,7 @@ impl Cluster {
         request.to = src;
         request.give_up = self.events.plan(now + client.spec.timeout, Event::GiveUp(id));
         self.requests.insert(id, request);
+        self.saw(id, Saw::Sent);
         if client.spec.connections == 0 {
             self.open_connection(id, &client);
         } else {
@@ -287,7 +289,10 @@ impl Cluster {
                     r.port = service.map_or(0, |s| port_index(&s, client.protocol(), *port));
                 }
                 match client.known.as_ref().filter(|known| known.until > now) {
-                    Some(known) => self.connect(id, SocketAddr::new(known.ip, *port)),
+                    Some(known) => {
+                        self.saw(id, Saw::KnownName(&known.name, known.ip, known.until));
+                        self.connect(id, SocketAddr::new(known.ip, *port));
+                    }
                     None => self.resolve(id, client, name, *port),
                 }
             }
@@ -303,6 +308,7 @@ impl Cluster {
         let reachable = self.machines.get(&client.node).is_some_and(|m| m.is_reachable());
         let found = if reachable { self.resolve_name(&client.resolver, name) } else { None };
         let Some(found) = found.filter(|_| !client.is_outside()) else {
+            self.saw(id, Saw::NoDns { outside: client.is_outside() });
             if client.is_outside() {
                 self.decide(id, now, Outcome::NoSuchName, now + DNS_ROUND_TRIP.1);
                 self.events.plan(now + DNS_ROUND_TRIP.1, Event::Finish(id, Outcome::NoSuchName));
@@ -322,6 +328,7 @@ impl Cluster {
         // `loadbalance`: CoreDNS shuffles the addresses of each answer, and the client takes the first.
         let addresses: Vec<IpAddr> = found.answer.addresses().collect();
         let draw = self.dice.roll(Source::Allocation, luck, request.ordinal).below(addresses.len() as u64);
+        self.saw(id, Saw::Name(&found, addresses.get(draw as usize).copied()));
         let (Some(ip), Some(absolute)) = (addresses.get(draw as usize).copied(), found.name) else {
             self.decide(id, answered, Outcome::NoSuchName, answered);
             self.events.plan(answered, Event::Finish(id, Outcome::NoSuchName));

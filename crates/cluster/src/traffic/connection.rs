@@ -6,6 +6,7 @@ use super::request::{Request, RequestId};
 use crate::cloud::Balanced;
 use crate::cluster::Cluster;
 use crate::event::{Event, NodeName};
+use crate::why::Saw;
 use datapath::{Entry, Flow, L4, Nat, Verdict};
 use kube_api::{Service, Uid};
 use lab_base::Source;
@@ -36,7 +37,7 @@ impl Cluster {
         let Some(request) = self.requests.get(&id).cloned() else { return };
         let Some(client) = self.clients.get(&request.client).cloned() else { return };
         let flow = Flow { dst, ..request.flow };
-        let passage = self.through_the_rules(&client, &request, flow);
+        let passage = self.through_the_rules(id, &client, &request, flow);
         let to = passage.nat.dst;
         let pod = self.addresses.get(&to.ip()).copied().or_else(|| self.facts.ghost_at(to.ip()));
         let pod = pod.filter(|uid| !self.clients.contains_key(&uid.0));
@@ -58,6 +59,7 @@ impl Cluster {
         if let Some(r) = self.requests.get_mut(&id) {
             *r = request.clone();
         }
+        self.saw(id, Saw::Leaves);
         let wire = self.transit_to_node(&client, &request);
         match passage.verdict {
             // The node itself answers: ICMP port unreachable, or a RST since none of its processes listens there.
@@ -67,7 +69,10 @@ impl Cluster {
                 self.events.plan(at, Event::Finish(id, Outcome::Refused));
             }
             Verdict::Drop => self.silence(id, now + LOCAL_DELAY + wire),
-            Verdict::Forward if self.is_lost(&client, &request, pod, 0) => self.silence(id, now + LOCAL_DELAY + wire),
+            Verdict::Forward if self.is_lost(&client, &request, pod, 0) => {
+                self.saw(id, Saw::LostOnWire);
+                self.silence(id, now + LOCAL_DELAY + wire);
+            }
             Verdict::Forward => {
                 let transit = self.transit(&client, &request, pod);
                 self.events.plan(now + transit, Event::Arrive(id));
@@ -75,15 +80,17 @@ impl Cluster {
         }
     }
 
-    fn through_the_rules(&mut self, client: &Client, request: &Request, flow: Flow) -> Passage {
+    fn through_the_rules(&mut self, id: RequestId, client: &Client, request: &Request, flow: Flow) -> Passage {
         let now = self.now;
         let lost = |via| Passage { verdict: Verdict::Drop, nat: Nat { src: flow.src, dst: flow.dst }, via };
         let (dice, luck, base) = (self.dice, request.luck(client), request.ordinal * 64);
         let mut nat = Nat { src: flow.src, dst: flow.dst };
         if !client.is_outside() {
             let mut chance = |i: u32| dice.roll(Source::Statistic, luck, base + u64::from(i)).u32();
-            let Some(machine) = self.machine_mut(&client.node).filter(|m| m.powered) else { return lost(None) };
+            let Some(machine) = self.machines.get(&client.node).filter(|m| m.powered) else { return lost(None) };
             let entry = if client.ip == machine.ip { Entry::Process } else { Entry::Pod };
+            self.saw_rules(id, &client.node, flow, entry, &mut chance);
+            let Some(machine) = self.machine_mut(&client.node) else { return lost(None) };
             let opened = machine.kernel.open(now, flow, entry, &mut chance);
             nat = opened.nat;
             if opened.verdict != Verdict::Forward {
@@ -93,15 +100,22 @@ impl Cluster {
         let sent = Flow { src: nat.src, dst: nat.dst, ..flow };
         let (node, seen) = match self.next(client, sent, luck ^ base) {
             Next::Pod => return Passage { verdict: Verdict::Forward, nat, via: None },
-            Next::Nowhere => return lost(None),
+            Next::Nowhere => {
+                self.saw(id, Saw::Nowhere);
+                return lost(None);
+            }
             Next::Node(node, seen) => (node, seen),
         };
         let via = Some((node.clone(), seen));
         let away = client.node != node;
-        let Some(machine) = self.machine_mut(&node).filter(|m| m.powered && !(away && m.cut)) else {
+        self.saw(id, Saw::HandedTo(&node));
+        if self.machines.get(&node).is_none_or(|m| !m.powered || (away && m.cut)) {
+            self.saw(id, Saw::NodeGone(&node));
             return lost(via);
-        };
+        }
         let mut chance = |i: u32| dice.roll(Source::Statistic, luck, base + 32 + u64::from(i)).u32();
+        self.saw_rules(id, &node, seen, Entry::Wire, &mut chance);
+        let Some(machine) = self.machine_mut(&node) else { return lost(via) };
         let opened = machine.kernel.open(now, seen, Entry::Wire, &mut chance);
         Passage { verdict: opened.verdict, nat: opened.nat, via }
     }
@@ -174,6 +188,7 @@ impl Cluster {
         let there = self.addresses.get(&request.to.ip()).copied();
         let there = there.filter(|uid| self.passes(&client, &request, *uid));
         let Some(sandbox) = there.and_then(|uid| self.sandboxes.get(&uid)).cloned() else {
+            self.saw(id, Saw::NobodyThere);
             self.silence(id, now);
             return;
         };
@@ -183,12 +198,14 @@ impl Cluster {
                 self.serve(id, sandbox.uid, container);
             } else {
                 // A segment of a connection that the other end doesn't know: RST.
+                self.saw(id, Saw::UnknownConnection);
                 self.decide(id, now, Outcome::Reset, now + back);
                 self.events.plan(now + back, Event::Finish(id, Outcome::Reset));
             }
             return;
         }
         let Some(container) = sandbox.server(request.to.port()) else {
+            self.saw(id, Saw::NotListening);
             self.decide(id, now, Outcome::Refused, now + back);
             self.events.plan(now + back, Event::Finish(id, Outcome::Refused));
             return;

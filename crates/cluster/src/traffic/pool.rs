@@ -6,6 +6,7 @@ use super::request::{Request, RequestId};
 use crate::cluster::Cluster;
 use crate::event::{Event, NodeName};
 use crate::kubelet::{ContainerRun, Process, Sandbox};
+use crate::why::Saw;
 use datapath::Flow;
 use kube_api::Uid;
 use lab_base::{OrdSet, Span, Time, Vector};
@@ -103,6 +104,7 @@ impl Cluster {
         let Some(conn) = self.connection_mut(connection) else { return };
         conn.idle_since = None;
         let conn = conn.clone();
+        self.saw(id, Saw::Kept(connection, &conn));
         let Some(request) = self.requests.get_mut(&id) else { return };
         request.connection = connection;
         request.flow = conn.flow;
@@ -126,6 +128,7 @@ impl Cluster {
         if known {
             self.events.plan(now + transit, Event::Arrive(id));
         } else {
+            self.saw(id, Saw::Untracked);
             // Without an entry the segment starts on a new way, where nobody knows the connection: RST.
             self.decide(id, now + transit, Outcome::Reset, now + transit.times(2));
             self.events.plan(now + transit.times(2), Event::Finish(id, Outcome::Reset));

@@ -4,6 +4,7 @@ use super::client::Client;
 use super::pool::ConnectionId;
 use crate::cluster::Cluster;
 use crate::event::{Event, EventKey, NodeName};
+use crate::why::Saw;
 use datapath::{Flow, L4};
 use kube_api::Uid;
 use lab_base::Time;
@@ -105,6 +106,7 @@ impl Cluster {
 
     /// The client has waited long enough. It closes the connection, and the server stops working on it.
     pub(crate) fn give_up(&mut self, id: RequestId) {
+        self.saw(id, Saw::GaveUp);
         let pod = self.requests.get(&id).and_then(|r| r.pod);
         let freed = pod.filter(|pod| self.drop_from_server(id, *pod));
         self.finish(id, Outcome::TimedOut);
@@ -117,6 +119,7 @@ impl Cluster {
     pub(crate) fn finish(&mut self, id: RequestId, outcome: Outcome) {
         let Some(request) = self.requests.remove(&id) else { return };
         self.events.cancel(request.give_up);
+        self.saw(id, Saw::Ended(outcome, request.sent));
         let Some(client) = self.clients.get(&request.client).cloned() else { return };
         if client.spec.connections > 0 {
             self.leave_connection(id, &client, &request, outcome);

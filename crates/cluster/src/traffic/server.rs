@@ -6,6 +6,7 @@ use crate::cluster::Cluster;
 use crate::event::Event;
 use crate::kubelet::Process;
 use crate::scenario::{Distribution, WorkloadSpec};
+use crate::why::Saw;
 use datapath::L4;
 use kube_api::Uid;
 use lab_base::{Source, Span, Time};
@@ -32,6 +33,7 @@ impl Cluster {
             if let Some(run) = self.container_mut(uid, container) {
                 run.waiting.insert((arrived, id));
             }
+            self.saw(id, Saw::Queued);
             // Unless a worker comes free in time.
             self.decide(id, arrived, Outcome::TimedOut, give_up);
         } else {
@@ -41,6 +43,7 @@ impl Cluster {
 
     /// 503, at once; of a datagram nothing comes.
     fn turn_away(&mut self, id: RequestId, uid: Uid) {
+        self.saw(id, Saw::TurnedAway);
         let Some(request) = self.requests.get_mut(&id) else { return };
         if request.flow.proto == L4::Udp {
             let arrived = request.arrived;
@@ -87,6 +90,7 @@ impl Cluster {
             Distribution::Constant => mean,
         };
         let outcome = self.answer(&client, &request, sandbox.workload.errors);
+        self.saw(id, Saw::Served);
         let done = self.data_is_there(&client, &request, uid).max(now) + work;
         let back = self.transit(&client, &request, Some(uid)) + self.resending(&client, &request, uid, 2);
         if let Some(run) = self.container_mut(uid, container) {
@@ -120,6 +124,7 @@ impl Cluster {
             let back = self.transit(&client, &request, Some(pod)) + self.resending(&client, &request, pod, 2);
             self.events.plan(self.now + back, Event::Finish(id, outcome));
         } else {
+            self.saw(id, if lost { Saw::LostOnWire } else { Saw::NobodyThere });
             self.decide(id, request.arrived, Outcome::TimedOut, request.give_up.0);
         }
         self.server_is_free(pod);
@@ -162,6 +167,7 @@ impl Cluster {
 
     /// The server's process died with the request in its hands.
     fn break_off(&mut self, id: RequestId, outcome: Outcome) {
+        self.saw(id, Saw::ProcessEnded);
         let Some(request) = self.requests.get(&id).cloned() else { return };
         let (Some(client), Some(pod)) = (self.clients.get(&request.client).cloned(), request.pod) else { return };
         if self.passes(&client, &request, pod) && request.flow.proto == L4::Tcp {
@@ -182,6 +188,7 @@ impl Cluster {
             lost.extend(core::mem::take(&mut run.waiting).iter().map(|(_, id)| *id));
         }
         for id in lost {
+            self.saw(id, Saw::FellSilent);
             if let Some(request) = self.requests.get(&id).cloned() {
                 self.decide(id, request.arrived, Outcome::TimedOut, request.give_up.0);
             }
