@@ -145,6 +145,8 @@ pub struct RequestsCheck {
     pub server_error: Option<Amount>,
     /// The name doesn't exist.
     pub no_such_name: Option<Amount>,
+    /// So many different Pods answered.
+    pub pods: Option<Amount>,
 }
 
 /// `shares:` each Pod answers as often as chance allows for its share in the rules.
@@ -387,6 +389,7 @@ impl What {
                 &mut c.reset,
                 &mut c.server_error,
                 &mut c.no_such_name,
+                &mut c.pods,
             ],
             What::Deployment(c) => vec![&mut c.replicas, &mut c.ready, &mut c.available],
             What::Pods(c) => vec![&mut c.count, &mut c.ready, &mut c.created, &mut c.gone],

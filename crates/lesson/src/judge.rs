@@ -178,14 +178,20 @@ fn requests(c: &RequestsCheck, facts: &dyn Facts, range: Range) -> Vec<Verdict> 
         (&c.no_such_name, of(Outcome::NoSuchName), "no-such-name"),
     ];
     let who = who(c.client.as_ref(), c.service.as_ref());
+    let expected = |name: &str| match range.last {
+        Some(last) => Phrase::new(&format!("check-expected-{name}-last")).with("seconds", seconds(last)),
+        None => Phrase::new(&format!("check-expected-{name}")),
+    };
+    let answering = fact.by_pod.iter().filter(|(_, n)| *n > 0).count() as u64;
+    let pods = c
+        .pods
+        .as_ref()
+        .map(|want| Verdict::amount(want, answering, expected("answering").with("who", &who), number(answering)));
     all.into_iter()
         .filter_map(|(want, n, name)| {
-            let expected = match range.last {
-                Some(last) => Phrase::new(&format!("check-expected-{name}-last")).with("seconds", seconds(last)),
-                None => Phrase::new(&format!("check-expected-{name}")),
-            };
-            want.as_ref().map(|w| Verdict::amount(w, n, expected.with("who", &who), seen_requests(&fact, n)))
+            want.as_ref().map(|w| Verdict::amount(w, n, expected(name).with("who", &who), seen_requests(&fact, n)))
         })
+        .chain(pods)
         .collect()
 }
 

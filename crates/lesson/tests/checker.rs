@@ -243,6 +243,22 @@ fn requests_count_in_their_window() {
 }
 
 #[test]
+fn pods_that_answered_are_counted_once_each() {
+    let spec =
+        spec("[{id: a, requests: {client: f, pods: {min: 2}}}, {id: b, requests: {client: f, pods: 1}, last: 1s}]");
+    let (mut fake, mut c) = (Fake::default(), Checker::new(&spec, &[]));
+    for (at, outcome, pod) in
+        [(100, Outcome::Answered, "p1"), (200, Outcome::Answered, "p1"), (300, Outcome::Reset, "p2")]
+    {
+        fake.ended.push((Time::from_millis(at), outcome, pod));
+    }
+    assert_eq!(at(&mut fake, &mut c, 400), "one: Pods that answered (f): ≥ 2 | 1");
+    fake.ended.push((Time::from_millis(450), Outcome::Answered, "p2"));
+    assert_eq!(at(&mut fake, &mut c, 1_000), "one: Pods that answered in the last 1 s (f): 1 | 2");
+    assert_eq!(at(&mut fake, &mut c, 1_250), "one: solved at 1.250s", "p2 alone has answered since 0.25 s");
+}
+
+#[test]
 fn shares_are_judged_by_what_chance_allows() {
     let spec = spec("[{id: a, shares: {service: web, client: f, requests: 90}}]");
     let pods = ["p1", "p2", "p3"];
