@@ -1,6 +1,7 @@
 //! The simulated cluster: its whole state, and the loop that lets events happen.
 
 use crate::cloud::Cloud;
+use crate::control_plane::ControlPlane;
 use crate::dns::DnsServer;
 use crate::event::{Controller, Event, EventQueue, NodeName};
 use crate::facts::Facts;
@@ -60,6 +61,8 @@ pub struct Cluster {
     pub(crate) cloud: Option<Cloud>,
     pub(crate) workloads: Arc<Vec<(String, WorkloadSpec)>>,
     pub(crate) facts: Facts,
+    #[serde(skip_serializing_if = "untouched")]
+    pub(crate) control_plane: Arc<ControlPlane>,
     /// Clients that came for one request. Left out of the bytes while there is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) visitors: Vec<kube_api::Uid>,
@@ -72,6 +75,10 @@ pub struct Cluster {
     /// Who follows a request while its moment is lived again. Changes nothing.
     #[serde(skip)]
     pub(crate) witness: Option<Box<crate::why::Witness>>,
+}
+
+fn untouched(plane: &Arc<ControlPlane>) -> bool {
+    plane.is_untouched()
 }
 
 /// Namespaces that the API server makes by itself.
@@ -108,6 +115,7 @@ impl Cluster {
             cloud: scenario.cluster.cloud.then(|| Cloud::new(&scenario.cluster.load_balancer)),
             workloads: Arc::new(scenario.workloads.clone()),
             facts: Facts::default(),
+            control_plane: Arc::default(),
             visitors: Vec::new(),
             kube_events: Default::default(),
             motions: Vec::new(),
@@ -292,6 +300,9 @@ impl Cluster {
     }
 
     fn handle(&mut self, event: Event) {
+        if !self.control_plane.is_untouched() && self.is_held_up(&event) {
+            return;
+        }
         match event {
             Event::Reconcile(controller, key) => self.reconcile(controller, &key),
             Event::Schedule(key) => self.schedule_pod(&key),
@@ -324,6 +335,9 @@ impl Cluster {
             Event::Planned(fault) => {
                 self.inject(&fault);
             }
+            Event::ApiServerReady => self.api_server_ready(),
+            Event::Reconnected(component, way) => self.reconnected(&component, way),
+            Event::StatusBatch(node) => self.status_batch(&node),
         }
     }
 
@@ -480,6 +494,8 @@ impl Cluster {
             Controller::Disruption => self.sync_budget(key),
             Controller::Namespace => self.sync_namespace(key),
             Controller::PodGarbageCollector => self.collect_pods_of(key),
+            Controller::NodeLifecycle => self.node_changed(&key.name),
+            Controller::TaintEviction => self.plan_evictions(&key.name),
         }
     }
 
@@ -488,7 +504,7 @@ impl Cluster {
     }
 }
 
-fn controller_name(controller: Controller) -> &'static str {
+pub(crate) fn controller_name(controller: Controller) -> &'static str {
     match controller {
         Controller::Deployment => "deployment",
         Controller::ReplicaSet => "replicaset",
@@ -498,5 +514,7 @@ fn controller_name(controller: Controller) -> &'static str {
         Controller::Disruption => "disruption",
         Controller::Namespace => "namespace",
         Controller::PodGarbageCollector => "podgc",
+        Controller::NodeLifecycle => "nodelifecycle",
+        Controller::TaintEviction => "tainteviction",
     }
 }

@@ -1,5 +1,6 @@
 //! What can happen in a cluster, and when: the event queue of the simulation.
 
+use crate::control_plane::Component;
 use crate::kubelet::ProbeKind;
 use crate::store::Change;
 use crate::traffic::{ConnectionId, RequestId};
@@ -32,6 +33,32 @@ pub enum Controller {
     Namespace,
     /// `pkg/controller/podgc`; keys are Nodes that are gone.
     PodGarbageCollector,
+    /// `pkg/controller/nodelifecycle`; keys are Nodes.
+    NodeLifecycle,
+    /// `pkg/controller/tainteviction`; keys are Nodes.
+    TaintEviction,
+}
+
+impl Controller {
+    /// All of them, with their names in `--controllers` (`cmd/kube-controller-manager/names/controller_names.go`; the Service
+    /// controller is the cloud's own).
+    pub const ALL: [(Controller, &'static str); 10] = [
+        (Controller::Deployment, "deployment-controller"),
+        (Controller::ReplicaSet, "replicaset-controller"),
+        (Controller::EndpointSlice, "endpointslice-controller"),
+        (Controller::Service, "service-lb-controller"),
+        (Controller::GarbageCollector, "garbage-collector-controller"),
+        (Controller::Disruption, "disruption-controller"),
+        (Controller::Namespace, "namespace-controller"),
+        (Controller::PodGarbageCollector, "pod-garbage-collector-controller"),
+        (Controller::NodeLifecycle, "node-lifecycle-controller"),
+        (Controller::TaintEviction, "taint-eviction-controller"),
+    ];
+
+    /// The control loop of this name.
+    pub fn named(name: &str) -> Option<Controller> {
+        Controller::ALL.iter().find(|(_, n)| *n == name).map(|(c, _)| *c)
+    }
 }
 
 /// Something that will happen.
@@ -67,7 +94,7 @@ pub enum Event {
     Finish(RequestId, Outcome),
     /// The client has waited long enough.
     GiveUp(RequestId),
-    /// The node controller's poll finds a node's lease too old.
+    /// The node controller's poll finds a node's lease too old, which was renewed until this moment, in microseconds.
     NodeSilent(NodeName, u64),
     /// And later finds it renewed.
     NodeHeard(NodeName, u64),
@@ -95,6 +122,12 @@ pub enum Event {
     ConnectionIdle(ConnectionId),
     /// A kube-proxy that was started again lists what there is.
     ProxyStarted(NodeName),
+    /// An API server that was started answers.
+    ApiServerReady,
+    /// A component has its watches again, or for the first time, and leads.
+    Reconnected(Component, u64),
+    /// A kubelet tries to write what it couldn't while there was no API server.
+    StatusBatch(NodeName),
 }
 
 /// A step in the life of a sandbox.

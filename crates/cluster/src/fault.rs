@@ -1,6 +1,7 @@
 //! Things that break, and are mended.
 
 use crate::cluster::Cluster;
+use crate::control_plane::Component;
 use crate::event::Event;
 use crate::facts::Deed;
 use crate::traffic::Wire;
@@ -42,7 +43,10 @@ impl Cluster {
     /// Lets something break, or mends it. False: there is nothing that it could mean, so nothing happened.
     pub fn inject(&mut self, fault: &Fault) -> bool {
         let pod = |which: &PodRef| self.find_pod(which);
+        let api = self.api_server_answers();
         let done = match fault {
+            // kubectl finds no server.
+            Fault::DeletePod { .. } | Fault::KillPod { .. } if !api => false,
             Fault::KillProcess { pod: p }
             | Fault::DeletePod { pod: p }
             | Fault::KillPod { pod: p }
@@ -71,6 +75,16 @@ impl Cluster {
             Fault::StartProxy { node } => self.start_proxy(node),
             Fault::StopHealthChecks => self.switch_health_checks(true),
             Fault::StartHealthChecks => self.switch_health_checks(false),
+            Fault::StopApiServer => self.stop_api_server(),
+            Fault::StartApiServer => self.start_api_server(),
+            Fault::StopControllerManager => self.stop_component(Component::ControllerManager),
+            Fault::StartControllerManager => self.start_controller_manager(),
+            Fault::StopController { controller } => self.stop_controller(controller),
+            Fault::StartController { controller } => self.start_controller(controller),
+            Fault::StopScheduler => self.stop_component(Component::Scheduler),
+            Fault::StartScheduler => self.start_component(Component::Scheduler),
+            Fault::StopKubelet { node } => self.stop_kubelet(node),
+            Fault::StartKubelet { node } => self.start_kubelet(node),
         };
         if done && let Some(node) = node_of(fault) {
             let phrase = Phrase::new(&format!("mark-fault-{}", kebab(fault_name(fault)))).with("node", node);
@@ -82,12 +96,21 @@ impl Cluster {
             Fault::StopDns | Fault::StartDns => Some("CoreDNS"),
             Fault::StopHealthChecks | Fault::StartHealthChecks => Some("Cloud"),
             Fault::PowerOffZone { .. } | Fault::PowerOnZone { .. } => Some("Zone"),
+            Fault::StopApiServer | Fault::StartApiServer => Some("ControlPlane/kube-apiserver"),
+            Fault::StopScheduler | Fault::StartScheduler => Some("ControlPlane/kube-scheduler"),
+            Fault::StopControllerManager
+            | Fault::StartControllerManager
+            | Fault::StopController { .. }
+            | Fault::StartController { .. } => Some("ControlPlane/kube-controller-manager"),
             _ => None,
         };
         if let Some(component) = component.filter(|_| done) {
             let mut phrase = Phrase::new(&format!("mark-fault-{}", kebab(fault_name(fault))));
             if let Fault::PowerOffZone { zone } | Fault::PowerOnZone { zone } = fault {
                 phrase = phrase.with("zone", zone);
+            }
+            if let Fault::StopController { controller } | Fault::StartController { controller } = fault {
+                phrase = phrase.with("controller", controller);
             }
             self.mark(MarkKind::Fault, component.into(), phrase);
             let deed = Deed::Fault { fault: fault.clone(), pod: None, deployment: None, node: None };
@@ -236,6 +259,8 @@ fn node_of(fault: &Fault) -> Option<&str> {
         | Fault::MendLink { node }
         | Fault::StopProxy { node }
         | Fault::StartProxy { node }
+        | Fault::StopKubelet { node }
+        | Fault::StartKubelet { node }
         | Fault::RemoveRule { node, .. } => Some(node),
         _ => None,
     }
@@ -270,6 +295,16 @@ pub fn fault_name(fault: &Fault) -> &'static str {
         Fault::StartProxy { .. } => "startProxy",
         Fault::StopHealthChecks => "stopHealthChecks",
         Fault::StartHealthChecks => "startHealthChecks",
+        Fault::StopApiServer => "stopApiServer",
+        Fault::StartApiServer => "startApiServer",
+        Fault::StopControllerManager => "stopControllerManager",
+        Fault::StartControllerManager => "startControllerManager",
+        Fault::StopController { .. } => "stopController",
+        Fault::StartController { .. } => "startController",
+        Fault::StopScheduler => "stopScheduler",
+        Fault::StartScheduler => "startScheduler",
+        Fault::StopKubelet { .. } => "stopKubelet",
+        Fault::StartKubelet { .. } => "startKubelet",
     }
 }
 

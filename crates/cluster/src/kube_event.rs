@@ -328,7 +328,7 @@ impl Cluster {
     }
 
     fn kubelet_lives(&self, node: &str) -> bool {
-        self.machines.get(node).is_some_and(|m| m.is_reachable())
+        self.machines.get(node).is_some_and(|m| m.is_reachable()) && self.kubelet_runs(node)
     }
 
     /// The kubelet about one of a Pod's containers.

@@ -2,7 +2,6 @@
 //! (`pkg/kubelet/nodelease`).
 
 use crate::cluster::Cluster;
-use crate::node_lifecycle::LEASE_RENEWAL;
 use kube_api::{Node, ObjectMeta, OwnerReference};
 use lab_base::Time;
 use std::sync::Arc;
@@ -34,7 +33,7 @@ impl Cluster {
         let heard = self.machine(&name).and_then(|m| m.silent_since).unwrap_or(self.now);
         let born = node.metadata.creation_timestamp.unwrap_or_default();
         // The same ticks after which `node_lifecycle.rs` finds a silent node.
-        let renewed = self.tick("lease", &name, LEASE_RENEWAL, heard) - LEASE_RENEWAL.times(2);
+        let renewed = self.last_renewal(&name, heard);
         Lease {
             metadata: ObjectMeta {
                 name: name.clone(),

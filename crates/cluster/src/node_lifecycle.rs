@@ -4,7 +4,8 @@
 //! are computed: the last renewal that the controller has seen, and the poll that finds it too old.
 
 use crate::cluster::Cluster;
-use crate::event::{Event, NodeName};
+use crate::control_plane::Component;
+use crate::event::{Controller, Event, NodeName};
 use crate::kubelet::probe::next_tick;
 use kube_api::defaults::{TAINT_NOT_READY, TAINT_UNREACHABLE};
 use kube_api::{Condition, ConditionStatus, NamespacedName, Node, Pod, Taint, Uid};
@@ -76,23 +77,17 @@ impl Cluster {
             return;
         }
         machine.silent_since = Some(now);
-        let (name, outage) = (machine.name.clone(), machine.outage);
-        // The last renewal was up to 10 s ago. The grace period runs from the poll that saw it, but from the failure at the
-        // earliest (SPEC section 5: 40 to 55 s after it).
-        let renewed = self.tick("lease", node, LEASE_RENEWAL, now) - LEASE_RENEWAL.times(2);
-        let seen = self.tick("monitor", "", MONITOR_PERIOD, renewed) - MONITOR_PERIOD;
-        let found = self.tick("monitor", "", MONITOR_PERIOD, seen.max(now) + self.monitor_grace()) - MONITOR_PERIOD;
-        self.events.plan(found.max(now), Event::NodeSilent(name, outage));
+        let name = machine.name.clone();
+        let at = self.silence_found_at(node, now);
+        self.events.plan(at, Event::NodeSilent(name, now.as_micros()));
     }
 
-    pub(crate) fn node_silent(&mut self, node: &NodeName, outage: u64) {
+    /// The poll finds a lease too old; void if the node was heard since the silence that began at `since`.
+    pub(crate) fn node_silent(&mut self, node: &NodeName, since: u64) {
         let now = self.now;
-        let Some(machine) = self.machines.get(node).filter(|m| !m.is_reachable()) else { return };
-        if machine.outage != outage {
-            // Cable and power were both lost: the first loss counts.
-            if machine.silent_since.is_none() {
-                return;
-            }
+        let silent = |m: &crate::Machine| m.silent_since.map(Time::as_micros) == Some(since);
+        if !self.machines.get(node).is_some_and(|m| silent(m)) {
+            return;
         }
         let key = NamespacedName::new("", &**node);
         self.store.update::<Node>(&key, |n| {
@@ -120,6 +115,10 @@ impl Cluster {
     pub(crate) fn node_changed(&mut self, node: &str) {
         let now = self.now;
         let key = NamespacedName::new("", node);
+        if !self.controller_works(Controller::NodeLifecycle) {
+            self.queued.insert((Controller::NodeLifecycle, key));
+            return self.plan_evictions(node);
+        }
         self.store.update::<Node>(&key, |n| {
             let state = unhealthy(n);
             let wanted = |key: &str| (key == TAINT_UNSCHEDULABLE && n.spec.unschedulable) || state == Some(key);
@@ -195,9 +194,12 @@ impl Cluster {
     /// Power or cable is back: the kubelet and kube-proxy list everything, and the lease is renewed.
     pub(crate) fn heard_again(&mut self, node: &str) {
         let now = self.now;
+        let renews = self.kubelet_runs(node);
         let Some(machine) = self.machine_mut(node) else { return };
         machine.outage += 1;
-        machine.silent_since = None;
+        if renews {
+            machine.silent_since = None;
+        }
         let (name, outage) = (machine.name.clone(), machine.outage);
         let reconnect =
             self.delay(Source::Work, subject(&["reconnect", node]), Span::from_millis(300), Span::from_millis(1_200));
@@ -208,6 +210,17 @@ impl Cluster {
         if !self.machines.get(node).is_some_and(|m| m.is_reachable() && m.outage == outage) {
             return;
         }
+        // Who finds no API server lists when it is back.
+        if self.works(&Component::Proxy(node.clone())) {
+            self.proxy_relist(node);
+        }
+        if self.works(&Component::Kubelet(node.clone())) {
+            self.kubelet_heard(node);
+        }
+    }
+
+    /// A kubelet lists its Pods, and writes what it couldn't.
+    pub(crate) fn kubelet_heard(&mut self, node: &NodeName) {
         let now = self.now;
         let key = NamespacedName::new("", &**node);
         let changed = self.store.update::<Node>(&key, |n| {
@@ -217,8 +230,7 @@ impl Cluster {
             self.mark(MarkKind::Change, format!("Node/{node}"), Phrase::new("mark-node-ready").with("node", node));
             self.node_changed(node);
         }
-        self.proxy_relist(node);
-        // The kubelet: Pods that are new, Pods that are to go, Pods whose status it couldn't write.
+        // Pods that are new, Pods that are to go, Pods whose status it couldn't write.
         let mut keys: Vec<_> = self.store.pods_on(node).map(|p| p.metadata.key()).collect();
         keys.extend(self.sandboxes.values().filter(|s| s.node == *node).map(|s| s.key.clone()));
         keys.sort();
@@ -237,15 +249,25 @@ impl Cluster {
         let Some(machine) = self.machine_mut(node).filter(|m| m.outage == outage && !m.powered) else { return };
         machine.powered = true;
         let cut = machine.cut;
-        let old: Vec<Uid> = self.sandboxes.values().filter(|s| s.node == *node).map(|s| s.uid).collect();
-        for uid in old {
-            self.recreate(uid);
+        // Without an API server a kubelet doesn't know its Pods.
+        if self.kubelet_boots(node) {
+            let old: Vec<Uid> = self.sandboxes.values().filter(|s| s.node == *node).map(|s| s.uid).collect();
+            for uid in old {
+                self.recreate(uid);
+            }
+            if !cut {
+                self.register_node(node);
+            }
         }
         if !cut {
-            self.register_node(node);
             self.heard_again(node);
         }
     }
+}
+
+/// Whether the node controller holds a node's kubelet for alive.
+pub(crate) fn is_heard(node: &Node) -> bool {
+    node.condition("Ready").is_some_and(|c| c.status != ConditionStatus::Unknown)
 }
 
 fn taint(key: &str, effect: &str, now: Time) -> Taint {

@@ -5,6 +5,7 @@
 //! is an event only where somebody has changed the rules behind kube-proxy's back.
 
 use crate::cluster::Cluster;
+use crate::control_plane::Component;
 use crate::event::Event;
 use crate::machine::ProxyRunner;
 use crate::store::{Change, Stored};
@@ -60,13 +61,14 @@ impl Cluster {
         let now = self.now;
         let nodes: Vec<_> = self.machines.keys().cloned().collect();
         for node in nodes {
+            let works = self.works(&Component::Proxy(node.clone()));
             if let Some(machine) = self.machine_mut(&node) {
                 if !machine.powered {
                     continue;
                 }
                 machine.proxy.outstanding.push((now, false));
-                if machine.cut {
-                    continue; // it will list everything when the cable is back
+                if machine.cut || !works {
+                    continue; // it will list everything when the cable or the API server is back
                 }
             }
             let at = self.hears_at(subject(&["kube-proxy", &node]), &change.key);
@@ -185,7 +187,8 @@ impl Cluster {
     pub(crate) fn proxy_started(&mut self, node: &str) {
         let Some(machine) = self.machine_mut(node).filter(|m| m.powered && m.proxy.starting) else { return };
         machine.proxy.starting = false;
-        if machine.is_reachable() {
+        let (reachable, name) = (machine.is_reachable(), machine.name.clone());
+        if reachable && self.works(&Component::Proxy(name)) {
             self.proxy_relist(node);
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::apply::Applied;
 use crate::cluster::Cluster;
+use crate::control_plane::CONNECTION_REFUSED;
 use crate::scenario::Scenario;
 use lab_base::{Span, Time};
 use lab_protocol::{Command, Propagation, Recorded};
@@ -203,6 +204,10 @@ impl<O: Observer> Timeline<O> {
     }
 
     fn execute(&mut self, command: &Command) -> Applied {
+        let apart = matches!(command, Command::Fault(_) | Command::SetProxyMode { .. } | Command::Send { .. });
+        if !apart && !self.cluster.api_server_answers() {
+            return Applied { results: vec![CONNECTION_REFUSED.into()], ..Applied::default() };
+        }
         match command {
             Command::Apply { yaml } => self.cluster.apply_yaml(yaml),
             Command::Delete { kind, namespace, name } => {

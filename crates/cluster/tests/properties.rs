@@ -35,6 +35,19 @@ fn command() -> impl Strategy<Value = Command> {
         pod().prop_map(|pod| Command::Fault(Fault::MendPod { pod })),
         node().prop_map(|node| Command::Fault(Fault::StopProxy { node })),
         node().prop_map(|node| Command::Fault(Fault::StartProxy { node })),
+        node().prop_map(|node| Command::Fault(Fault::StopKubelet { node })),
+        node().prop_map(|node| Command::Fault(Fault::StartKubelet { node })),
+        prop::sample::select(vec![
+            Fault::StopApiServer,
+            Fault::StartApiServer,
+            Fault::StopControllerManager,
+            Fault::StartControllerManager,
+            Fault::StopScheduler,
+            Fault::StartScheduler,
+            Fault::StopController { controller: "replicaset-controller".into() },
+            Fault::StartController { controller: "replicaset-controller".into() },
+        ])
+        .prop_map(Command::Fault),
         prop::sample::select(vec!["a", "b", "nowhere"])
             .prop_map(|zone| Command::Fault(Fault::PowerOffZone { zone: zone.into() })),
         prop::sample::select(vec![GOOD, WRONG, V2, "kind: nonsense", "{"])

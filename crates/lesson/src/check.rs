@@ -273,6 +273,34 @@ pub enum FaultKind {
     CutNode,
     /// And plugged in.
     JoinNode,
+    /// Its kube-proxy stops.
+    StopProxy,
+    /// And starts again.
+    StartProxy,
+    /// Its kubelet stops.
+    StopKubelet,
+    /// And starts again.
+    StartKubelet,
+    /// kube-apiserver stops.
+    StopApiServer,
+    /// And starts again.
+    StartApiServer,
+    /// kube-controller-manager stops.
+    StopControllerManager,
+    /// And starts again.
+    StartControllerManager,
+    /// One of its control loops hangs.
+    StopController,
+    /// And goes on.
+    StartController,
+    /// kube-scheduler stops.
+    StopScheduler,
+    /// And starts again.
+    StartScheduler,
+    /// CoreDNS stops.
+    StopDns,
+    /// And starts again.
+    StartDns,
 }
 
 impl FaultKind {
@@ -290,11 +318,26 @@ impl FaultKind {
             FaultKind::PowerOn => "powerOn",
             FaultKind::CutNode => "cutNode",
             FaultKind::JoinNode => "joinNode",
+            FaultKind::StopProxy => "stopProxy",
+            FaultKind::StartProxy => "startProxy",
+            FaultKind::StopKubelet => "stopKubelet",
+            FaultKind::StartKubelet => "startKubelet",
+            FaultKind::StopApiServer => "stopApiServer",
+            FaultKind::StartApiServer => "startApiServer",
+            FaultKind::StopControllerManager => "stopControllerManager",
+            FaultKind::StartControllerManager => "startControllerManager",
+            FaultKind::StopController => "stopController",
+            FaultKind::StartController => "startController",
+            FaultKind::StopScheduler => "stopScheduler",
+            FaultKind::StartScheduler => "startScheduler",
+            FaultKind::StopDns => "stopDns",
+            FaultKind::StartDns => "startDns",
         }
     }
-    /// Whether it happens to a node (else to a Pod).
-    pub const fn of_node(self) -> bool {
-        matches!(self, FaultKind::PowerOff | FaultKind::PowerOn | FaultKind::CutNode | FaultKind::JoinNode)
+    /// Whether it happens to a Pod.
+    pub const fn of_pod(self) -> bool {
+        use FaultKind::*;
+        matches!(self, KillProcess | DeletePod | KillPod | FailReadiness | PassReadiness | CutPod | JoinPod)
     }
 }
 

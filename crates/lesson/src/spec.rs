@@ -195,6 +195,38 @@ fn of_pod(kind: FaultKind, pod: PodRef) -> Fault {
     }
 }
 
+/// A fault of a node or of the control plane.
+fn elsewhere(kind: FaultKind, node: Option<String>, controller: Option<String>) -> Result<Fault, String> {
+    let of_node = |fault: fn(String) -> Fault| {
+        node.clone().map(fault).ok_or_else(|| format!("`{}` wants a `node` and no `pod`", kind.name()))
+    };
+    let of_loop = |fault: fn(String) -> Fault| {
+        let known = controller.clone().filter(|name| cluster::Controller::named(name).is_some());
+        let wants = || format!("`{}` wants a `controller` such as endpointslice-controller", kind.name());
+        known.map(fault).ok_or_else(wants)
+    };
+    Ok(match kind {
+        FaultKind::PowerOff => of_node(|node| Fault::PowerOff { node })?,
+        FaultKind::PowerOn => of_node(|node| Fault::PowerOn { node })?,
+        FaultKind::CutNode => of_node(|node| Fault::CutNode { node })?,
+        FaultKind::StopProxy => of_node(|node| Fault::StopProxy { node })?,
+        FaultKind::StartProxy => of_node(|node| Fault::StartProxy { node })?,
+        FaultKind::StopKubelet => of_node(|node| Fault::StopKubelet { node })?,
+        FaultKind::StartKubelet => of_node(|node| Fault::StartKubelet { node })?,
+        FaultKind::StopController => of_loop(|controller| Fault::StopController { controller })?,
+        FaultKind::StartController => of_loop(|controller| Fault::StartController { controller })?,
+        FaultKind::StopApiServer => Fault::StopApiServer,
+        FaultKind::StartApiServer => Fault::StartApiServer,
+        FaultKind::StopControllerManager => Fault::StopControllerManager,
+        FaultKind::StartControllerManager => Fault::StartControllerManager,
+        FaultKind::StopScheduler => Fault::StopScheduler,
+        FaultKind::StartScheduler => Fault::StartScheduler,
+        FaultKind::StopDns => Fault::StopDns,
+        FaultKind::StartDns => Fault::StartDns,
+        _ => of_node(|node| Fault::JoinNode { node })?,
+    })
+}
+
 /// `delete: {kind: Service, name: web}`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -229,6 +261,7 @@ struct RawFault {
     kind: FaultKind,
     pod: Option<RawPod>,
     node: Option<String>,
+    controller: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -259,16 +292,11 @@ impl TryFrom<RawFault> for Step {
     type Error = String;
     fn try_from(raw: RawFault) -> Result<Step, String> {
         let name = raw.kind.name();
-        if raw.kind.of_node() {
-            let (Some(node), None) = (raw.node, raw.pod) else {
-                return Err(format!("`{name}` wants a `node` and no `pod`"));
-            };
-            return Ok(Step::Fault(match raw.kind {
-                FaultKind::PowerOff => Fault::PowerOff { node },
-                FaultKind::PowerOn => Fault::PowerOn { node },
-                FaultKind::CutNode => Fault::CutNode { node },
-                _ => Fault::JoinNode { node },
-            }));
+        if !raw.kind.of_pod() {
+            if raw.pod.is_some() {
+                return Err(format!("`{name}` wants no `pod`"));
+            }
+            return elsewhere(raw.kind, raw.node, raw.controller).map(Step::Fault);
         }
         let (Some(pod), None) = (raw.pod, raw.node) else {
             return Err(format!("`{name}` wants a `pod` and no `node`"));

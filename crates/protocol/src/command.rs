@@ -295,4 +295,36 @@ pub enum Fault {
     StopHealthChecks,
     /// They go on.
     StartHealthChecks,
+    /// kube-apiserver ends: nobody can read or write an object, and all watches end.
+    StopApiServer,
+    /// It starts again.
+    StartApiServer,
+    /// kube-controller-manager ends, and all its control loops.
+    StopControllerManager,
+    /// It starts again, and waits for its lease.
+    StartControllerManager,
+    /// One control loop hangs; its queue goes on growing.
+    StopController {
+        /// Its name in `--controllers`, such as `endpointslice-controller`.
+        controller: String,
+    },
+    /// It goes on.
+    StartController {
+        /// Its name.
+        controller: String,
+    },
+    /// kube-scheduler ends.
+    StopScheduler,
+    /// It starts again, and waits for its lease.
+    StartScheduler,
+    /// A node's kubelet ends. Its containers go on.
+    StopKubelet {
+        /// On which node.
+        node: String,
+    },
+    /// It starts again, and looks at what runs.
+    StartKubelet {
+        /// On which node.
+        node: String,
+    },
 }

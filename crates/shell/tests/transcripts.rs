@@ -200,3 +200,43 @@ spec: {selector: {app: broken}, ports: [{port: 80}]}
     assert!(curl("-s http://full").contains("Service Unavailable\n"));
     assert!(curl("-sSf http://full").contains("curl: (22) The requested URL returned error: 503\n"));
 }
+
+/// Without an API server kubectl is refused, and what doesn't need one goes on.
+#[test]
+fn without_an_api_server() {
+    let mut desk = desk(Time::from_secs(1));
+    desk.execute(Command::Fault(lab_protocol::Fault::StopApiServer));
+    let mut printed = |line: &str| run(&mut desk, line, Span::from_secs(5));
+    let refused =
+        "! The connection to the server 192.168.10.10:6443 was refused - did you specify the right host or port?\n";
+    for line in ["kubectl get pods", "kubectl scale deploy/web --replicas=1", "kubectl logs deploy/web"] {
+        let seen = printed(line);
+        assert!(seen.starts_with(refused) && seen.contains("? 1"), "{line}: {seen}");
+    }
+    let seen = printed("kubectl version");
+    assert!(
+        seen.contains("Client Version: v1.") && !seen.contains("Server Version") && seen.contains(refused),
+        "{seen}"
+    );
+    // A flag that doesn't exist is told without a server.
+    assert!(printed("kubectl get pods --no-such-flag").contains("unknown flag"), "flags");
+    assert!(printed("node node-a ip addr").contains("192.168.10.11"), "a node's own tools");
+}
+
+/// A kubelet is a service of systemd; without it nobody enters its Pods.
+#[test]
+fn systemctl_stops_a_kubelet() {
+    let mut desk = desk(Time::from_secs(1));
+    let mut printed = |line: &str| run(&mut desk, line, Span::from_secs(5));
+    assert_eq!(printed("ssh node-a systemctl is-active kubelet"), "  active\n? 0\n");
+    assert_eq!(printed("ssh node-a systemctl stop kubelet"), "? 0\n");
+    assert!(printed("ssh node-a systemctl is-active kubelet.service").starts_with("  inactive\n? 3"), "stopped");
+    let pods = printed("kubectl get pods -o wide");
+    let row = pods.lines().find(|l| l.contains(" node-a ")).unwrap_or_default();
+    let pod = row.split_whitespace().next().unwrap_or_default().to_owned();
+    let seen = printed(&format!("kubectl exec {pod} -- hostname"));
+    assert!(seen.contains("dial tcp 192.168.10.11:10250: connect: connection refused"), "{seen}");
+    assert_eq!(printed("ssh node-a systemctl start kubelet"), "? 0\n");
+    assert_eq!(printed("ssh node-a systemctl is-active kubelet"), "  active\n? 0\n");
+    assert!(printed("ssh node-a systemctl stop nginx").contains("Unit nginx.service not found."), "unknown");
+}

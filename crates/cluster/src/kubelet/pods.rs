@@ -117,7 +117,7 @@ impl Cluster {
             PodStep::TornDown => {
                 self.tear_down(uid);
                 let here = self.store.get::<Pod>(&sandbox.key).is_some_and(|p| p.metadata.uid == uid);
-                if here && self.machines.get(&sandbox.node).is_some_and(|m| m.is_reachable()) {
+                if here && self.kubelet_writes(&sandbox.node) {
                     self.store.delete::<Pod>(self.now, &sandbox.key);
                 }
             }
@@ -261,7 +261,7 @@ impl Cluster {
     /// Plans a write of the Pod's status.
     pub(crate) fn report(&mut self, uid: Uid) {
         let Some(s) = self.sandboxes.get(&uid) else { return };
-        if !self.machines.get(&s.node).is_some_and(|m| m.is_reachable()) {
+        if !self.kubelet_writes(&s.node) {
             return; // written when the node is heard again
         }
         let write =

@@ -209,7 +209,7 @@ impl Cluster {
         next_tick(s.admitted_at, period(probe), self.now.max(old_enough - Span::from_micros(1)))
     }
 
-    fn plan_try(&mut self, uid: Uid, i: usize, kind: ProbeKind, at: Time) {
+    pub(crate) fn plan_try(&mut self, uid: Uid, i: usize, kind: ProbeKind, at: Time) {
         if self.sandboxes.get(&uid).is_some_and(|s| s.containers[i].probe(kind).told.is_some()) {
             self.settle_repeats(uid);
         }

@@ -11,7 +11,7 @@ impl Cluster {
     /// Writes a Pod's status as its kubelet sees it now.
     pub(crate) fn write_status(&mut self, uid: Uid) {
         let Some(sandbox) = self.sandboxes.get(&uid).cloned() else { return };
-        if !self.machines.get(&sandbox.node).is_some_and(|m| m.is_reachable()) {
+        if !self.kubelet_writes(&sandbox.node) {
             return;
         }
         let now = self.now;

@@ -1,6 +1,7 @@
 //! `kind: Fault`.
 
 use super::duration::duration;
+use crate::event::Controller;
 use lab_base::Span;
 use lab_protocol::{Fault, PodRef};
 use serde::Deserialize;
@@ -25,6 +26,8 @@ pub(super) struct FaultSpec {
     percent: Option<u8>,
     #[serde(default, deserialize_with = "duration")]
     delay: Span,
+    #[serde(default)]
+    controller: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -58,6 +61,7 @@ impl FaultSpec {
         };
         let node = || self.node.clone();
         let zone = || self.zone.clone();
+        let controller = || self.controller.clone().filter(|name| Controller::named(name).is_some());
         Some(match self.type_.as_str() {
             "killProcess" => Fault::KillProcess { pod: pod()? },
             "deletePod" => Fault::DeletePod { pod: pod()? },
@@ -89,6 +93,16 @@ impl FaultSpec {
             "startDns" => Fault::StartDns,
             "stopHealthChecks" => Fault::StopHealthChecks,
             "startHealthChecks" => Fault::StartHealthChecks,
+            "stopApiServer" => Fault::StopApiServer,
+            "startApiServer" => Fault::StartApiServer,
+            "stopControllerManager" => Fault::StopControllerManager,
+            "startControllerManager" => Fault::StartControllerManager,
+            "stopController" => Fault::StopController { controller: controller()? },
+            "startController" => Fault::StartController { controller: controller()? },
+            "stopScheduler" => Fault::StopScheduler,
+            "startScheduler" => Fault::StartScheduler,
+            "stopKubelet" => Fault::StopKubelet { node: node()? },
+            "startKubelet" => Fault::StartKubelet { node: node()? },
             _ => return None,
         })
     }

@@ -147,7 +147,7 @@ impl Scenario {
             "Fault" => {
                 let spec: FaultSpec = yaml::from_tree(spec).map_err(at)?;
                 let fault = spec.fault().ok_or_else(|| {
-                    complain(tree, document, "spec.type", "killProcess, deletePod, killPod, failReadiness, passReadiness, cutPod, joinPod, slowPod (with factor, 1 to 1000), fillPod or mendPod with pod; powerOff, powerOn, cutNode, joinNode, slowLink (with delay), losePackets (with percent, 1 to 100), mendLink, stopProxy or startProxy with node; powerOffZone or powerOnZone with zone; stopDns, startDns, stopHealthChecks or startHealthChecks")
+                    complain(tree, document, "spec.type", "killProcess, deletePod, killPod, failReadiness, passReadiness, cutPod, joinPod, slowPod (with factor, 1 to 1000), fillPod or mendPod with pod; powerOff, powerOn, cutNode, joinNode, slowLink (with delay), losePackets (with percent, 1 to 100), mendLink, stopProxy, startProxy, stopKubelet or startKubelet with node; powerOffZone or powerOnZone with zone; stopController or startController with controller, such as endpointslice-controller; stopDns, startDns, stopHealthChecks, startHealthChecks, stopApiServer, startApiServer, stopControllerManager, startControllerManager, stopScheduler or startScheduler")
                 })?;
                 self.faults.push((Time::ZERO + spec.at, fault));
                 self.faults.sort_by_key(|(at, _)| *at);

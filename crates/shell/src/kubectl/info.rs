@@ -77,10 +77,16 @@ pub fn versions(world: &mut World<'_>, _: &Args) -> Step {
 
 /// `kubectl version`.
 pub fn version(world: &mut World<'_>, args: &Args) -> Step {
-    let version = crate::columns::kubelet_version(world.cluster());
-    world.say(&format!("Client Version: {version}"));
+    let version = client_version(world);
     if !args.on("client") {
         world.say(&format!("Server Version: {version}"));
     }
     Step::Done(0)
+}
+
+/// What it says of itself; the server is of the same release.
+pub fn client_version(world: &mut World<'_>) -> String {
+    let version = crate::columns::kubelet_version(world.cluster());
+    world.say(&format!("Client Version: {version}"));
+    version
 }

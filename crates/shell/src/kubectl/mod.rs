@@ -18,6 +18,7 @@ mod rollout;
 
 use crate::flags::{self, Args};
 use crate::{Step, World};
+use cluster::CONNECTION_REFUSED;
 
 /// A verb that is simulated.
 struct Verb {
@@ -139,7 +140,18 @@ pub fn run(world: &mut World<'_>, words: &[String]) -> Step {
             ));
             Step::Done(0)
         }
-        Ok(args) => (verb.run)(world, &args),
+        Ok(args) => {
+            if !world.cluster().api_server_answers() {
+                if verb.name == "version" {
+                    info::client_version(world);
+                    if args.on("client") {
+                        return Step::Done(0);
+                    }
+                }
+                return world.fail(CONNECTION_REFUSED);
+            }
+            (verb.run)(world, &args)
+        }
         Err(complaint) => world.fail(&complaint),
     }
 }

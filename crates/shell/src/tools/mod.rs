@@ -5,6 +5,7 @@ mod dns;
 mod files;
 mod kernel;
 mod ping;
+mod systemctl;
 
 use crate::{Step, World};
 use kube_api::{Node, Pod};
@@ -44,6 +45,7 @@ const OF_NODES: &[(&str, Tool)] = &[
     ("ipvsadm", kernel::ipvsadm),
     ("ipset", kernel::ipset),
     ("conntrack", kernel::conntrack),
+    ("systemctl", systemctl::run),
 ];
 
 fn find(place: &Place, name: &str) -> Option<Tool> {
@@ -63,6 +65,11 @@ pub(crate) fn in_pod(world: &mut World<'_>, pod: &Arc<Pod>, command: &[String]) 
     if let Some(machine) = world.cluster().machine(&node).filter(|m| !m.is_reachable()) {
         let ip = machine.ip;
         return world.fail(&format!("Error from server: error dialing backend: dial tcp {ip}:10250: i/o timeout"));
+    }
+    if !world.cluster().kubelet_runs(&node) {
+        let ip = world.cluster().machine(&node).map(|m| m.ip.to_string()).unwrap_or_default();
+        let dial = format!("dial tcp {ip}:10250: connect: connection refused");
+        return world.fail(&format!("Error from server: error dialing backend: {dial}"));
     }
     let runs = world.cluster().process_of(pod.metadata.uid).is_some_and(cluster::Process::runs);
     if !runs {
