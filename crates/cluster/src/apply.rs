@@ -6,7 +6,8 @@ use crate::store::Stored;
 use kube_api::manifest::{self, Content};
 use kube_api::yaml::Tree;
 use kube_api::{
-    Deployment, Kind, Namespace, NamespacedName, Node, Object, Pod, Remark, Service, ServiceType, StringMap, Taint,
+    Deployment, Kind, Namespace, NamespacedName, Node, Object, OwnerReference, Pod, Remark, Service, ServiceType,
+    StringMap, Taint,
 };
 use lab_protocol::{Diagnostic, MarkKind, Phrase};
 use std::sync::Arc;
@@ -165,6 +166,7 @@ impl Cluster {
             let new_ones = from.finalizers.iter().filter(|f| !meta.finalizers.contains(f)).cloned();
             let new_ones: Vec<String> = new_ones.collect();
             meta.finalizers.extend(new_ones);
+            merge_owners(&mut meta.owner_references, &before.owner_references, &from.owner_references);
             old.take(&new);
         });
         if changed { "configured" } else { "unchanged" }
@@ -239,6 +241,18 @@ impl Cluster {
 fn three_way(now: &mut StringMap, before: &StringMap, new: &StringMap) {
     now.retain(|key, _| !before.contains_key(key) || new.contains_key(key));
     now.extend(new.clone());
+}
+
+/// The three-way merge of owners, by uid (`patchMergeKey`): those that this client never named are somebody else's.
+fn merge_owners(now: &mut Vec<OwnerReference>, before: &[OwnerReference], new: &[OwnerReference]) {
+    let has = |list: &[OwnerReference], r: &OwnerReference| list.iter().any(|o| o.same_owner(r));
+    now.retain(|r| !has(before, r) || has(new, r));
+    for owner in new {
+        match now.iter_mut().find(|r| r.same_owner(owner)) {
+            Some(old) => old.clone_from(owner),
+            None => now.push(owner.clone()),
+        }
+    }
 }
 
 /// What the server gave out stays when a manifest doesn't mention it (`patchAllocatedValues` in

@@ -143,8 +143,7 @@ impl Cluster {
 
     fn create_base_objects(&mut self, scenario: &Scenario) {
         for name in SYSTEM_NAMESPACES {
-            let metadata = ObjectMeta { name: name.into(), ..Default::default() };
-            self.store.create(self.now, Namespace { metadata });
+            self.store.create(self.now, Namespace::named(name));
         }
         for (i, entry) in scenario.cluster.nodes.entries().into_iter().enumerate() {
             let proxy = scenario.cluster.kube_proxy.overridden(&entry.kube_proxy);

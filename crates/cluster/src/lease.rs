@@ -2,7 +2,7 @@
 //! (`pkg/kubelet/nodelease`).
 
 use crate::cluster::Cluster;
-use kube_api::{Node, ObjectMeta, OwnerReference};
+use kube_api::{Kind, Node, ObjectMeta, OwnerReference};
 use lab_base::Time;
 use std::sync::Arc;
 
@@ -42,10 +42,10 @@ impl Cluster {
                 resource_version: node.metadata.resource_version,
                 creation_timestamp: node.metadata.creation_timestamp,
                 owner_references: vec![OwnerReference {
-                    kind: "Node".into(),
-                    name: name.clone(),
-                    uid: node.metadata.uid,
                     controller: false,
+                    // A kubelet doesn't ask to be waited for.
+                    block_owner_deletion: false,
+                    ..OwnerReference::to_controller(Kind::Node, &node.metadata)
                 }],
                 ..ObjectMeta::default()
             },

@@ -111,6 +111,7 @@ impl Cluster {
             meta.labels.clone_from(&from.labels);
             meta.annotations.clone_from(&from.annotations);
             meta.finalizers.clone_from(&from.finalizers);
+            meta.owner_references.clone_from(&from.owner_references);
             meta
         };
         let meta = with(old.metadata().clone(), new.metadata());

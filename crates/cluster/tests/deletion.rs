@@ -209,3 +209,84 @@ fn a_node_goes_and_its_pods_after_the_quarantine() {
     let recording = timeline.recording();
     assert_eq!(recording.replay(), recording.hash);
 }
+
+/// Applies one ConfigMap with these owners.
+fn owned(timeline: &mut Timeline, at_seconds: u64, name: &str, owners: &str) -> Vec<String> {
+    let yaml = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, ownerReferences: [{owners}]}}\n");
+    timeline.execute_at(at(at_seconds), Command::Apply { yaml }).1.results
+}
+
+/// `attemptToDeleteItem`: a dependant goes when none of its owners is there, and forgets those that aren't.
+#[test]
+fn owners_of_a_manifest() {
+    let mut timeline = start();
+    let there = |t: &Timeline, name: &str| t.cluster().store().get::<ConfigMap>(&key(name)).cloned();
+    let yaml = "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: logs}\nspec:\n  selector: {matchLabels: {app: logs}}\n  template:\n    metadata: {labels: {app: logs}}\n    spec: {containers: [{name: a, image: a}]}\n";
+    timeline.execute_at(at(1), Command::Apply { yaml: yaml.into() });
+    let uid = timeline.cluster().store().get::<kube_api::DaemonSet>(&key("logs")).unwrap().metadata.uid;
+    let good = format!("{{apiVersion: apps/v1, kind: DaemonSet, name: logs, uid: {uid}, controller: true}}");
+    let bad = "{apiVersion: v1, kind: ConfigMap, name: nobody, uid: 0f3c-1}";
+    let job = "{apiVersion: batch/v1, kind: Job, name: nobody, uid: 0f3c-2}";
+    let own = "{apiVersion: example.com/v1, kind: Widget, name: w, uid: 0f3c-3}";
+    for (name, owners) in
+        [("a", good.clone()), ("b", bad.into()), ("c", format!("{bad}, {good}")), ("d", job.into()), ("e", own.into())]
+    {
+        assert_eq!(owned(&mut timeline, 2, name, &owners), [format!("configmap/{name} created")]);
+    }
+    // What was written is held as it was written, until the collector has looked.
+    let written = kube_api::wire::wire(&kube_api::Object::ConfigMap(there(&timeline, "b").unwrap()));
+    let owner = &written.at(&["metadata", "ownerReferences"]).unwrap().items()[0];
+    assert_eq!((owner.str("uid"), owner.str("apiVersion"), owner.get("foreign")), ("0f3c-1", "v1", None));
+    timeline.seek(at(4));
+    let left: Vec<bool> = ["a", "b", "c", "d", "e"].iter().map(|n| there(&timeline, n).is_some()).collect();
+    assert_eq!(left, [true, false, true, false, true]);
+    let names = |t: &Timeline, name: &str| {
+        let meta = there(t, name).unwrap().metadata.clone();
+        meta.owner_references.iter().map(|o| (o.name.clone(), o.uid)).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&timeline, "c"), [("logs".to_owned(), uid)]);
+    // The three-way merge goes by uid.
+    assert_eq!(owned(&mut timeline, 5, "a", &good), ["configmap/a unchanged"]);
+    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+    assert_eq!(timeline.execute_at(at(6), Command::Apply { yaml: yaml.into() }).1.results, ["configmap/a configured"]);
+    assert!(names(&timeline, "a").is_empty());
+    // A patch replaces the list; then the owner goes, and takes what belongs to it.
+    let patch = Command::Patch {
+        kind: "ConfigMap".into(),
+        namespace: "default".into(),
+        name: "a".into(),
+        patch: format!("{{metadata: {{ownerReferences: [{good}]}}}}"),
+    };
+    assert!(timeline.execute_at(at(7), patch).1.results.is_empty());
+    assert_eq!(names(&timeline, "a"), [("logs".to_owned(), uid)]);
+    timeline.execute_at(at(8), delete("DaemonSet", "default", "logs"));
+    timeline.seek(at(9));
+    assert!(there(&timeline, "a").is_none() && there(&timeline, "c").is_none());
+    assert_eq!(counts(timeline.cluster()), [1, 1, 4]);
+}
+
+/// `--cascade=foreground` waits for those that ask for it with `blockOwnerDeletion`.
+#[test]
+fn foreground_waits_for_those_that_block() {
+    for (block, waits) in [(true, true), (false, false)] {
+        let mut timeline = start();
+        let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: top}\n";
+        timeline.execute_at(at(1), Command::Apply { yaml: yaml.into() });
+        let uid = timeline.cluster().store().get::<ConfigMap>(&key("top")).unwrap().metadata.uid;
+        let yaml = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: low, finalizers: [example.com/wait], ownerReferences: [{{apiVersion: v1, kind: ConfigMap, name: top, uid: {uid}, blockOwnerDeletion: {block}}}]}}\n"
+        );
+        timeline.execute_at(at(2), Command::Apply { yaml });
+        let command = Command::DeleteCascading {
+            kind: "ConfigMap".into(),
+            namespace: "default".into(),
+            name: "top".into(),
+            propagation: Propagation::Foreground,
+        };
+        timeline.execute_at(at(3), command);
+        timeline.seek(at(5));
+        assert_eq!(timeline.cluster().store().get::<ConfigMap>(&key("top")).is_some(), waits);
+        let low = timeline.cluster().store().get::<ConfigMap>(&key("low")).unwrap();
+        assert!(low.metadata.is_deleting());
+    }
+}

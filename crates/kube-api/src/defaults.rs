@@ -1,9 +1,9 @@
 //! Defaults, as the API server fills them in (`pkg/apis/core/v1/defaults.go`, `pkg/apis/apps/v1/defaults.go`).
 
 use crate::objects::{
-    ClientIPConfig, DaemonSet, Deployment, DeploymentStrategyType, IntOrString, Object, Pod, PodSpec, PodTemplateSpec,
-    Probe, ReplicaSet, RollingUpdateDeployment, Service, ServiceType, SessionAffinity, SessionAffinityConfig,
-    SetRollingUpdate, SetUpdateStrategy, StatefulSet, Toleration, TrafficPolicy,
+    ClientIPConfig, DaemonSet, Deployment, DeploymentStrategyType, IntOrString, LABEL_METADATA_NAME, Object, Pod,
+    PodSpec, PodTemplateSpec, Probe, ReplicaSet, RollingUpdateDeployment, Service, ServiceType, SessionAffinity,
+    SessionAffinityConfig, SetRollingUpdate, SetUpdateStrategy, StatefulSet, Toleration, TrafficPolicy,
 };
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ pub fn apply(object: &mut Object) {
         Object::Namespace(o) => {
             let metadata = &mut Arc::make_mut(o).metadata;
             if !metadata.name.is_empty() {
-                metadata.labels.entry("kubernetes.io/metadata.name".into()).or_insert_with(|| metadata.name.clone());
+                metadata.labels.insert(LABEL_METADATA_NAME.into(), metadata.name.clone());
             }
         }
     }

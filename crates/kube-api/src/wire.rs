@@ -220,7 +220,6 @@ fn forms(tree: &mut Tree, own: &str) {
                 // Not held, since it has no effect; this is the default.
                 entries.push((Key::new("scheme"), of(Value::text("HTTP"))));
             }
-            let owner = own == "ownerReferences";
             for (key, value) in entries.iter_mut() {
                 let name = key.name.as_str();
                 if let Value::Int(i) = value.value {
@@ -236,12 +235,13 @@ fn forms(tree: &mut Tree, own: &str) {
                 forms(value, name);
             }
             entries.retain(|(key, value)| KEPT.contains(&key.name.as_str()) || !is_empty(value));
-            if owner {
-                let deployment = entries.iter().any(|(k, v)| k.name == "kind" && v.as_str() != Some("Node"));
-                let version = if deployment { "apps/v1" } else { "v1" };
-                let service = entries.iter().any(|(k, v)| k.name == "kind" && v.as_str() == Some("Service"));
-                entries.push((Key::new("apiVersion"), of(Value::text(if service { "v1" } else { version }))));
-                entries.push((Key::new("blockOwnerDeletion"), of(Value::Bool(true))));
+            if own == "ownerReferences"
+                && let Some(at) = entries.iter().position(|(key, _)| key.name == "foreign")
+            {
+                let (_, written) = entries.remove(at);
+                if let Some((_, uid)) = entries.iter_mut().find(|(key, _)| key.name == "uid") {
+                    *uid = written;
+                }
             }
         }
         _ => {}

@@ -261,3 +261,44 @@ fn merge_keys() {
     assert_eq!((of("app"), of("tier"), of("zone")), ("web".into(), "own".into(), "c".into()));
     assert_eq!(merged.entries().len(), 3);
 }
+
+/// ValidateOwnerReferences (`apimachinery/pkg/api/validation/objectmeta.go`, 1.30).
+#[test]
+fn owners_in_the_servers_words() {
+    let said = |meta: &str| {
+        let text = format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n{meta}");
+        parse_as(&text, Release(30)).answers.into_iter().map(|a| a.message).collect::<Vec<_>>()
+    };
+    let path = "metadata.ownerReferences";
+    assert_eq!(
+        said("  ownerReferences: [{}]\n"),
+        [
+            format!("{path}.apiVersion: Invalid value: \"\": version must not be empty"),
+            format!("{path}.kind: Invalid value: \"\": kind must not be empty"),
+            format!("{path}.name: Invalid value: \"\": name must not be empty"),
+            format!("{path}.uid: Invalid value: \"\": uid must not be empty"),
+        ]
+    );
+    assert_eq!(
+        said("  ownerReferences: [{apiVersion: v1, kind: Event, name: e, uid: u}]\n"),
+        [format!(
+            "{path}: Invalid value: v1.OwnerReference{{APIVersion:\"v1\", Kind:\"Event\", Name:\"e\", UID:\"u\", Controller:(*bool)(nil), BlockOwnerDeletion:(*bool)(nil)}}: /v1, Kind=Event is disallowed from being an owner"
+        )]
+    );
+    let two = said(
+        "  ownerReferences:\n  - {apiVersion: apps/v1, kind: A, name: a, uid: u, controller: true}\n  - {apiVersion: apps/v1, kind: B, name: b, uid: v, controller: true}\n",
+    );
+    assert_eq!(two.len(), 1);
+    assert!(
+        two[0].ends_with(
+            "Only one reference can have Controller set to true. Found \"true\" in references for A/a and B/b"
+        ),
+        "{two:?}"
+    );
+    assert_eq!(
+        said("  finalizers: [orphan, foregroundDeletion]\n"),
+        [
+            "metadata.finalizers: Invalid value: []string{\"orphan\", \"foregroundDeletion\"}: finalizer orphan and foregroundDeletion cannot be both set"
+        ]
+    );
+}

@@ -240,13 +240,7 @@ fn all_leases(cluster: &Cluster, type_: &'static Type, namespace: Option<&str>) 
 
 fn lease_wire(lease: &Lease) -> Tree {
     let node = Object::Node(Arc::new(Node { metadata: lease.metadata.clone(), ..Node::default() }));
-    let mut metadata = wire::wire(&node).get("metadata").cloned().unwrap_or_default();
-    // A kubelet doesn't ask to be waited for.
-    if let Some(Tree { value: Value::Seq(owners), .. }) = wire::get_mut(&mut metadata, "ownerReferences")
-        && let Some(Tree { value: Value::Map(entries), .. }) = owners.first_mut()
-    {
-        entries.retain(|(key, _)| key.name != "blockOwnerDeletion");
-    }
+    let metadata = wire::wire(&node).get("metadata").cloned().unwrap_or_default();
     let text = |text: &str| Value::text(text);
     of(map(vec![
         ("apiVersion", text("coordination.k8s.io/v1")),

@@ -240,3 +240,39 @@ fn systemctl_stops_a_kubelet() {
     assert_eq!(printed("ssh node-a systemctl is-active kubelet"), "  active\n? 0\n");
     assert!(printed("ssh node-a systemctl stop nginx").contains("Unit nginx.service not found."), "unknown");
 }
+
+/// `filters.go` of kubectl's drain: a DaemonSet's Pods stay, if `--ignore-daemonsets` lets them; one that declares no
+/// controller needs `--force`.
+#[test]
+fn draining_what_belongs_to_a_daemon_set() {
+    let mut desk = desk(Time::from_secs(1));
+    let set = "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: logs}\nspec:\n  selector: {matchLabels: {app: logs}}\n  template:\n    metadata: {labels: {app: logs}}\n    spec: {containers: [{name: a, image: a}]}\n";
+    desk.files.push(("ds.yaml".into(), set.into()));
+    run(&mut desk, "kubectl apply -f ds.yaml", Span::ZERO);
+    let uid = run(&mut desk, "kubectl get ds logs -o jsonpath={.metadata.uid}", Span::ZERO);
+    let uid = uid.trim_start().split('\\').next().unwrap().trim().to_owned();
+    let pod = |name: &str, owners: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, ownerReferences: [{owners}]}}\nspec: {{nodeName: node-a, containers: [{{name: a, image: a}}]}}\n---\n"
+        )
+    };
+    let owner = format!("{{apiVersion: apps/v1, kind: DaemonSet, name: logs, uid: {uid}");
+    let text = pod("logs-a", &format!("{owner}, controller: true}}")) + &pod("loose", &format!("{owner}}}"));
+    desk.files.push(("pods.yaml".into(), text));
+    assert_eq!(
+        run(&mut desk, "kubectl apply -f pods.yaml", Span::ZERO),
+        "  pod/logs-a created\n  pod/loose created\n? 0\n"
+    );
+    let now = desk.timeline.cluster().now();
+    desk.timeline.seek(now + Span::from_secs(3));
+    assert_eq!(
+        run(&mut desk, "kubectl drain node-a --pod-selector !app", Span::from_secs(60)),
+        "  node/node-a cordoned\n! error: unable to drain node \"node-a\" due to error: [cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore): default/logs-a, cannot delete cannot delete Pods that declare no controller (use --force to override): default/loose], continuing command...\n! There are pending nodes to be drained:\n!  node-a\n! [cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore): default/logs-a, cannot delete cannot delete Pods that declare no controller (use --force to override): default/loose]\n? 1\n"
+    );
+    let seen =
+        run(&mut desk, "kubectl drain node-a --pod-selector !app --ignore-daemonsets --force", Span::from_secs(60));
+    assert_eq!(
+        seen,
+        "  node/node-a already cordoned\n  evicting pod default/loose\n  pod/loose evicted\n  node/node-a drained\n! Warning: deleting Pods that declare no controller: default/loose; ignoring DaemonSet-managed Pods: default/logs-a\n? 0\n"
+    );
+}

@@ -61,6 +61,14 @@ pub(crate) fn route(cluster: &mut Cluster, change: &Change) {
         // Nobody acts on these.
         Kind::ConfigMap | Kind::StatefulSet | Kind::DaemonSet => {}
     }
+    let named = |o: &Object| !o.metadata().owner_references.is_empty();
+    if let Some(new) = change.new.as_ref().filter(|new| named(new))
+        && change.old.as_ref().is_none_or(|o| o.metadata().owner_references != new.metadata().owner_references)
+        && cluster.has_lost_owner(new.metadata())
+    {
+        // It names an owner that isn't there: of a manifest, or taken out between a controller's look and its write.
+        cluster.enqueue(Controller::GarbageCollector, NamespacedName::default());
+    }
     let waits = change.new.as_ref().is_some_and(|o| !o.metadata().finalizers.is_empty());
     if change.new.is_none() || waits && going(&change.new) && !going(&change.old) {
         cluster.enqueue(Controller::GarbageCollector, NamespacedName::default());

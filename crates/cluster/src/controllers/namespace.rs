@@ -3,7 +3,7 @@
 use crate::cluster::{Cluster, SYSTEM_NAMESPACES};
 use crate::event::Controller;
 use crate::store::Stored;
-use kube_api::{Kind, Namespace, NamespacedName, ObjectMeta, Pod, PodPhase, with_kind};
+use kube_api::{Kind, Namespace, NamespacedName, Pod, PodPhase, with_kind};
 use lab_base::Span;
 use lab_protocol::Propagation;
 
@@ -16,8 +16,7 @@ impl Cluster {
     pub(crate) fn sync_namespace(&mut self, key: &NamespacedName) {
         let Some(namespace) = self.store.get::<Namespace>(key).cloned() else {
             if SYSTEM_NAMESPACES.contains(&key.name.as_str()) {
-                let metadata = ObjectMeta { name: key.name.clone(), ..ObjectMeta::default() };
-                self.store.create(self.now, Namespace { metadata });
+                self.store.create(self.now, Namespace::named(&key.name));
             }
             return;
         };

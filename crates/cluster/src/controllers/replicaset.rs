@@ -161,10 +161,5 @@ impl Cluster {
 }
 
 fn owner_of_pods(set: &ReplicaSet) -> OwnerReference {
-    OwnerReference {
-        kind: Kind::ReplicaSet.name().into(),
-        name: set.metadata.name.clone(),
-        uid: set.metadata.uid,
-        controller: true,
-    }
+    OwnerReference::to_controller(Kind::ReplicaSet, &set.metadata)
 }

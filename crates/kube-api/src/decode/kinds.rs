@@ -38,6 +38,11 @@ extensions/v1beta1 DaemonSet Deployment ReplicaSet
 policy/v1beta1 PodDisruptionBudget
 ";
 
+/// Whether Kubernetes serves this kind in this version, though nothing of it is held here.
+pub fn is_kind_of_kubernetes(version: &str, kind: &str) -> bool {
+    others().any(|known| known == (version, kind))
+}
+
 fn others() -> impl Iterator<Item = (&'static str, &'static str)> {
     read(OTHERS)
 }

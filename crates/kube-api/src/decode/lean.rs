@@ -1,7 +1,8 @@
 //! From a checked tree to a lean object.
 
 use crate::Diagnostic;
-use crate::objects::{Kind, Object};
+use crate::objects::{Kind, Object, Uid};
+use crate::wire;
 use crate::yaml::{Key, Tree, Value, from_tree};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -58,7 +59,7 @@ fn trim(tree: &mut Tree) {
     match &mut tree.value {
         Value::Seq(items) => items.iter_mut().for_each(trim),
         Value::Map(entries) => {
-            const SERVER: [&str; 11] = [
+            const SERVER: [&str; 10] = [
                 "uid",
                 "resourceVersion",
                 "generation",
@@ -66,7 +67,6 @@ fn trim(tree: &mut Tree) {
                 "deletionTimestamp",
                 "deletionGracePeriodSeconds",
                 "managedFields",
-                "ownerReferences",
                 "timeAdded",
                 "lastTransitionTime",
                 "lastHeartbeatTime",
@@ -76,11 +76,27 @@ fn trim(tree: &mut Tree) {
             for (key, value) in entries {
                 const WORDS: [&str; 7] =
                     ["labels", "annotations", "selector", "matchLabels", "nodeSelector", "data", "binaryData"];
-                if !WORDS.contains(&key.name.as_str()) {
-                    trim(value);
+                match key.name.as_str() {
+                    "ownerReferences" => {
+                        if let Value::Seq(items) = &mut value.value {
+                            items.iter_mut().for_each(owner);
+                        }
+                    }
+                    name if WORDS.contains(&name) => {}
+                    _ => trim(value),
                 }
             }
         }
         _ => {}
+    }
+}
+
+/// A uid is a number here; the text of one that no object here can have is kept beside it.
+fn owner(tree: &mut Tree) {
+    let written = tree.str("uid").to_owned();
+    let uid = Uid::parse(&written);
+    wire::set(tree, "uid", Value::Int(uid.unwrap_or(Uid::FOREIGN).0.into()));
+    if uid.is_none() {
+        wire::set(tree, "foreign", Value::text(written));
     }
 }

@@ -4,5 +4,6 @@ pub(crate) mod kinds;
 mod lean;
 mod strict;
 
+pub use kinds::is_kind_of_kubernetes;
 pub(crate) use lean::{lean, namespace};
 pub(crate) use strict::{Decoded, decode, go_quote, json_type};

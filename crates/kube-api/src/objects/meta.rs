@@ -1,5 +1,6 @@
 //! Metadata, labels and selectors (`staging/src/k8s.io/apimachinery/pkg/apis/meta/v1/types.go`).
 
+use super::Kind;
 use lab_base::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,6 +35,18 @@ impl fmt::Display for NamespacedName {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Uid(pub u64);
+
+impl Uid {
+    /// Of an object that isn't here.
+    pub const FOREIGN: Uid = Uid(i64::MAX as u64);
+
+    /// Reads what [`Display`](fmt::Display) writes. None: no object here can have this uid.
+    pub fn parse(text: &str) -> Option<Uid> {
+        let tail = text.get(text.len().checked_sub(12)?..)?;
+        let uid = Uid(u64::from_str_radix(tail, 16).ok()?);
+        (uid.to_string() == text).then_some(uid)
+    }
+}
 
 impl fmt::Display for Uid {
     /// Printed in the form of an RFC 4122 UUID, as the API server's are.
@@ -102,15 +115,46 @@ impl ObjectMeta {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnerReference {
+    /// `apiVersion` of the owner.
+    #[serde(default)]
+    pub api_version: String,
     /// Kind of the owner.
+    #[serde(default)]
     pub kind: String,
     /// Name of the owner.
+    #[serde(default)]
     pub name: String,
     /// Uid of the owner.
     pub uid: Uid,
+    /// The uid as a manifest has it, if no object here can have it; `uid` is [`Uid::FOREIGN`] then.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub foreign: String,
     /// Whether this owner manages the object.
     #[serde(default)]
     pub controller: bool,
+    /// Whether an owner that is deleted in the foreground waits for this object.
+    #[serde(default)]
+    pub block_owner_deletion: bool,
+}
+
+impl OwnerReference {
+    /// A controller's reference to the object that it acts for (`NewControllerRef` in
+    /// `apimachinery/pkg/apis/meta/v1/controller_ref.go`).
+    pub fn to_controller(kind: Kind, owner: &ObjectMeta) -> Self {
+        OwnerReference {
+            api_version: kind.api_version().into(),
+            kind: kind.name().into(),
+            name: owner.name.clone(),
+            uid: owner.uid,
+            foreign: String::new(),
+            controller: true,
+            block_owner_deletion: true,
+        }
+    }
+    /// Whether two entries name the same object: the key by which lists of them are merged.
+    pub fn same_owner(&self, other: &Self) -> bool {
+        (self.uid, &self.foreign) == (other.uid, &other.foreign)
+    }
 }
 
 /// `selector` of Deployments and ReplicaSets.

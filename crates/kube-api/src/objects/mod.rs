@@ -141,10 +141,21 @@ macro_rules! with_kind {
     };
 }
 
+/// The label with the name that each Namespace carries (`LabelMetadataName` in `api/core/v1/well_known_labels.go`).
+pub const LABEL_METADATA_NAME: &str = "kubernetes.io/metadata.name";
+
 /// A scope for names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Namespace {
     /// Name, labels and the rest.
     pub metadata: ObjectMeta,
+}
+
+impl Namespace {
+    /// One with nothing but its name, as the server stores it.
+    pub fn named(name: &str) -> Self {
+        let labels = [(LABEL_METADATA_NAME.to_owned(), name.to_owned())].into();
+        Namespace { metadata: ObjectMeta { name: name.into(), labels, ..ObjectMeta::default() } }
+    }
 }

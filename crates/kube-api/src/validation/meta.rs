@@ -1,7 +1,8 @@
 //! `metadata` (`apimachinery/pkg/api/validation/objectmeta.go`) and label selectors.
 
-use super::errors::{Errors, texts};
+use super::errors::{Errors, dump, texts};
 use super::names;
+use crate::decode::go_quote;
 use crate::yaml::Tree;
 
 /// What the annotations of one object may weigh.
@@ -40,15 +41,80 @@ pub(super) fn object(errors: &mut Errors, tree: &Tree, namespaced: bool, name: f
     errors.not_negative("metadata.generation", meta.get("generation").and_then(Tree::as_int));
     labels(errors, meta.get("labels"), "metadata.labels");
     annotations(errors, meta.get("annotations"), "metadata.annotations");
-    for finalizer in texts(meta.get("finalizers")) {
+    owners(errors, meta.get("ownerReferences"), "metadata.ownerReferences");
+    let finalizers = texts(meta.get("finalizers"));
+    for finalizer in &finalizers {
         errors.each("metadata.finalizers", finalizer, names::qualified_name(finalizer));
         if names::qualified_name(finalizer).is_empty() && !finalizer.contains('/') {
             let detail = "name is neither a standard finalizer name nor is it fully qualified";
-            if !["kubernetes", "orphan", "foregroundDeletion"].contains(&finalizer) {
+            if !["kubernetes", "orphan", "foregroundDeletion"].contains(finalizer) {
                 errors.invalid("metadata.finalizers", finalizer, detail);
             }
         }
     }
+    if ["orphan", "foregroundDeletion"].iter().all(|both| finalizers.contains(both)) {
+        let detail = "finalizer orphan and foregroundDeletion cannot be both set";
+        errors.invalid_dump("metadata.finalizers", &dump("[]string", &finalizers), detail);
+    }
+}
+
+/// ValidateOwnerReferences. The paths have no index.
+fn owners(errors: &mut Errors, tree: Option<&Tree>, path: &str) {
+    let list = tree.map(Tree::items).unwrap_or_default();
+    let mut first: Option<String> = None;
+    for item in list {
+        let (version, kind, name) = (item.str("apiVersion"), item.str("kind"), item.str("name"));
+        // What has two slashes can't be read, and counts as nothing.
+        let last = if version.matches('/').count() > 1 { "" } else { version.rsplit('/').next().unwrap_or_default() };
+        if last.is_empty() {
+            errors.invalid(&format!("{path}.apiVersion"), version, "version must not be empty");
+        }
+        if kind.is_empty() {
+            errors.invalid(&format!("{path}.kind"), kind, "kind must not be empty");
+        }
+        if name.is_empty() {
+            errors.invalid(&format!("{path}.name"), name, "name must not be empty");
+        }
+        // A stored one is a number.
+        if item.str("uid").is_empty() && item.get("uid").is_none_or(|uid| uid.as_int().is_none()) {
+            errors.invalid(&format!("{path}.uid"), "", "uid must not be empty");
+        }
+        if (version, kind) == ("v1", "Event") {
+            errors.invalid_dump(path, &go_owner(item), "/v1, Kind=Event is disallowed from being an owner");
+        }
+        if item.get("controller").and_then(Tree::as_bool) != Some(true) {
+            continue;
+        }
+        let name = format!("{kind}/{name}");
+        match &first {
+            Some(first) => {
+                let all: Vec<String> = list.iter().map(go_owner).collect();
+                let detail = format!(
+                    "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
+                );
+                errors.invalid_dump(path, &format!("[]v1.OwnerReference{{{}}}", all.join(", ")), &detail);
+            }
+            None => first = Some(name),
+        }
+    }
+}
+
+/// An owner as Go's `%#v` prints it. A pointer's address is another one each time; this one stands for all.
+fn go_owner(tree: &Tree) -> String {
+    let text = |key: &str| go_quote(tree.str(key));
+    let flag = |key: &str| match tree.get(key).and_then(Tree::as_bool) {
+        Some(_) => "(*bool)(0xc000123456)",
+        None => "(*bool)(nil)",
+    };
+    format!(
+        "v1.OwnerReference{{APIVersion:{}, Kind:{}, Name:{}, UID:{}, Controller:{}, BlockOwnerDeletion:{}}}",
+        text("apiVersion"),
+        text("kind"),
+        text("name"),
+        text("uid"),
+        flag("controller"),
+        flag("blockOwnerDeletion")
+    )
 }
 
 /// Validates labels, or an equality selector.

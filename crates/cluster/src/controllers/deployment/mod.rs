@@ -135,12 +135,7 @@ impl Cluster {
                 name: format!("{}-{hash}", deployment.metadata.name),
                 namespace: deployment.metadata.namespace.clone(),
                 labels: template.metadata.labels.clone(),
-                owner_references: vec![OwnerReference {
-                    kind: Kind::Deployment.name().into(),
-                    name: deployment.metadata.name.clone(),
-                    uid: deployment.metadata.uid,
-                    controller: true,
-                }],
+                owner_references: vec![OwnerReference::to_controller(Kind::Deployment, &deployment.metadata)],
                 ..ObjectMeta::default()
             },
             spec: ReplicaSetSpec {

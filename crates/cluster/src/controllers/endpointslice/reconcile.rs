@@ -257,12 +257,7 @@ fn new_slice(service: &Service, family: AddressType, ports: Vec<EndpointPort>) -
             generate_name: format!("{}-", service.metadata.name),
             namespace: service.metadata.namespace.clone(),
             labels: slice_labels(service, &Default::default()).0,
-            owner_references: vec![OwnerReference {
-                kind: Kind::Service.name().into(),
-                name: service.metadata.name.clone(),
-                uid: service.metadata.uid,
-                controller: true,
-            }],
+            owner_references: vec![OwnerReference::to_controller(Kind::Service, &service.metadata)],
             ..ObjectMeta::default()
         },
         address_type: family,
