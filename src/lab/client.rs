@@ -182,6 +182,7 @@ impl Client {
             | Reply::Rules { ticket, .. }
             | Reply::Why { ticket, .. }
             | Reply::Located { ticket, .. }
+            | Reply::Failovers { ticket, .. }
             | Reply::Recording { ticket, .. } => {
                 if let Some(ticket) = self.tickets.remove(&ticket) {
                     (ticket.answer)(Some(reply));

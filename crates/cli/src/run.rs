@@ -141,8 +141,70 @@ fn describe(report: &Report) -> String {
             let _ = writeln!(out, "  {:>9.3} s  {:<28} {} {}", entry.at, entry.object, event, arguments.join(" "));
         }
     }
+    failovers(&mut out, report);
     let _ = writeln!(out, "state {}", report.hash);
     out
+}
+
+/// Each failure as a table: the parts of each Pod's course, how long each took, what failed in it, and what governs it.
+fn failovers(out: &mut String, report: &Report) {
+    for failover in &report.failovers {
+        let arguments: Vec<String> = failover.arguments.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let cause = failover.cause.trim_start_matches("mark-").trim_start_matches("failover-");
+        let _ = write!(out, "failover {}  {cause} {}  at {:.3} s", failover.id, arguments.join(" "), failover.at);
+        let _ = match failover.until {
+            Some(until) => write!(out, ", over after {:.3} s", until - failover.at),
+            None => write!(out, ", goes on"),
+        };
+        let failed: u64 = failover.failed.values().sum();
+        let _ = write!(out, "; {failed} failed");
+        if let Some(last) = failover.last_failed {
+            let _ = write!(out, ", the last after {:.3} s", last - failover.at);
+        }
+        out.push('\n');
+        for step in &failover.steps {
+            let _ = writeln!(out, "  {:>9.3} s  {} {}{}", step.at, step.step, step.subject, governed(&step.settings));
+        }
+        for pod in &failover.pods {
+            let end = match (pod.end, &pod.replacement) {
+                (Some("back"), Some(other)) if *other != pod.pod => format!(", replaced by {other}"),
+                (Some(end), _) => format!(", {end}"),
+                (None, _) => String::new(),
+            };
+            let services =
+                if pod.services.is_empty() { String::new() } else { format!(" ({})", pod.services.join(", ")) };
+            let _ = writeln!(out, "  {} on {}{services}{end}", pod.pod, pod.node);
+            for part in &pod.parts {
+                let took = part.seconds.map_or_else(|| "goes on".into(), |s| format!("{s:.3} s"));
+                let failed = symptoms(&part.failed);
+                let line = format!("    {:<10} {took:>10}  {failed:<22}{}", part.part, governed(&part.settings));
+                let _ = writeln!(out, "{}", line.trim_end());
+            }
+        }
+        if failover.more > 0 {
+            let _ = writeln!(out, "  and {} Pods more", failover.more);
+        }
+        if !failover.elsewhere.is_empty() {
+            let _ = writeln!(out, "  elsewhere: {}", symptoms(&failover.elsewhere));
+        }
+    }
+}
+
+fn symptoms(failed: &std::collections::BTreeMap<&'static str, u64>) -> String {
+    failed.iter().map(|(symptom, n)| format!("{symptom} {n}")).collect::<Vec<_>>().join(", ")
+}
+
+/// `  by periodSeconds 2 s, failureThreshold 3`: the last word of each place.
+fn governed(settings: &[cluster::SettingReport]) -> String {
+    let one = |s: &cluster::SettingReport| {
+        let name = s.name.rsplit('.').next().unwrap_or(&s.name);
+        match (s.seconds, s.count) {
+            (Some(seconds), _) => format!("{name} {seconds} s"),
+            (_, count) => format!("{name} {}", count.unwrap_or_default()),
+        }
+    };
+    let all: Vec<String> = settings.iter().map(one).collect();
+    if all.is_empty() { String::new() } else { format!("  by {}", all.join(", ")) }
 }
 
 #[cfg(test)]
@@ -171,6 +233,29 @@ mod tests {
         std::fs::write(&record, tampered).unwrap();
         assert!(matches!(run(&words(&format!("--replay {}", record.display()))), Err(Failure::Invalid(_))));
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    /// The scenarios of `docs/scenario.md`, and what the first one is said to print.
+    #[test]
+    fn the_documentation_is_true() {
+        let docs = include_str!("../../../docs/scenario.md");
+        let block = |fence: &str| -> Vec<&str> {
+            docs.split(fence).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+        };
+        let scenarios = block("```yaml\n");
+        for scenario in &scenarios {
+            let mistakes: Vec<_> = cluster::Scenario::parse(scenario).1;
+            assert!(mistakes.iter().all(|d| d.severity != Severity::Error), "{mistakes:?}");
+        }
+        let (mut timeline, _, _) = Timeline::new(scenarios[0], None, ());
+        timeline.seek(Time::ZERO + Span::from_secs(30));
+        let report = report(timeline.cluster());
+        let said = block("```\n$ ./lab cli run -f web.yaml --for 30s\n");
+        assert_eq!(describe(&report), said[0]);
+        let json = serde_json::to_value(&report.failovers[0]).unwrap();
+        let part: serde_json::Value = serde_json::from_str(block("```json\n")[0]).unwrap();
+        let parts = json["pods"][0]["parts"].as_array().unwrap();
+        assert!(parts.contains(&part), "{}", serde_json::to_string_pretty(&parts[0]).unwrap());
     }
 
     #[test]

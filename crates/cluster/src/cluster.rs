@@ -354,6 +354,7 @@ impl Cluster {
             self.tell_taint_eviction(&change);
             self.tell_scheduler(&change);
             self.note_events(&change);
+            self.failover_hears(&change);
             self.tell_service_controller(&change);
             self.tell_proxies(change);
         }

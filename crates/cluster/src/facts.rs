@@ -1,5 +1,6 @@
 //! What has happened: one set of facts for lesson checks, charts, tables and reports.
 
+use crate::failover::Failovers;
 use crate::kubelet::Sandbox;
 use crate::traffic::Request;
 use kube_api::{NamespacedName, Uid};
@@ -123,6 +124,9 @@ pub struct Facts {
     last_mark: u64,
     deeds: Vector<(Time, Deed)>,
     gone: Vector<GonePod>,
+    /// Follows from the state; not hashed.
+    #[serde(skip)]
+    failovers: Failovers,
 }
 
 impl Facts {
@@ -181,6 +185,15 @@ impl Facts {
         self.retried
     }
 
+    /// Failures that took endpoints away, and what followed.
+    pub fn failovers(&self) -> &Failovers {
+        &self.failovers
+    }
+
+    pub(crate) fn failovers_mut(&mut self) -> &mut Failovers {
+        &mut self.failovers
+    }
+
     /// A request has ended.
     pub(crate) fn count(&mut self, ended: Time, request: &Request, outcome: Outcome) {
         let Request { client, service, pod, began: sent, attempt, error, .. } = *request;
@@ -236,6 +249,7 @@ impl Facts {
         self.marks.clear();
         self.deeds.clear();
         self.gone.clear();
+        self.failovers.forget();
     }
 
     pub(crate) fn deed(&mut self, at: Time, deed: Deed) {

@@ -44,6 +44,7 @@ impl Cluster {
     pub fn inject(&mut self, fault: &Fault) -> bool {
         let pod = |which: &PodRef| self.find_pod(which);
         let api = self.api_server_answers();
+        let aim = self.failover_aim(fault);
         let done = match fault {
             // kubectl finds no server.
             Fault::DeletePod { .. } | Fault::KillPod { .. } if !api => false,
@@ -115,6 +116,9 @@ impl Cluster {
             self.mark(MarkKind::Fault, component.into(), phrase);
             let deed = Deed::Fault { fault: fault.clone(), pod: None, deployment: None, node: None };
             self.facts.deed(self.now, deed);
+        }
+        if done {
+            self.failover_begins(aim);
         }
         self.look_at_targets();
         self.tell_watchers();
@@ -248,7 +252,24 @@ impl Cluster {
     }
 }
 
-fn node_of(fault: &Fault) -> Option<&str> {
+/// The Pod that a fault names.
+pub(crate) fn pod_of(fault: &Fault) -> Option<&PodRef> {
+    match fault {
+        Fault::KillProcess { pod }
+        | Fault::DeletePod { pod }
+        | Fault::KillPod { pod }
+        | Fault::FailReadiness { pod }
+        | Fault::PassReadiness { pod }
+        | Fault::CutPod { pod }
+        | Fault::JoinPod { pod }
+        | Fault::SlowPod { pod, .. }
+        | Fault::FillPod { pod }
+        | Fault::MendPod { pod } => Some(pod),
+        _ => None,
+    }
+}
+
+pub(crate) fn node_of(fault: &Fault) -> Option<&str> {
     match fault {
         Fault::PowerOff { node }
         | Fault::PowerOn { node }
@@ -308,7 +329,7 @@ pub fn fault_name(fault: &Fault) -> &'static str {
     }
 }
 
-fn kebab(name: &str) -> String {
+pub(crate) fn kebab(name: &str) -> String {
     let mut out = String::new();
     for c in name.chars() {
         if c.is_ascii_uppercase() {

@@ -95,6 +95,7 @@ impl Cluster {
         });
         let phrase = Phrase::new("mark-node-not-ready").with("node", node);
         self.mark(MarkKind::Change, format!("Node/{node}"), phrase);
+        self.failover_silent(node);
         // In the same pass every Pod on it becomes Ready=False.
         let pods: Vec<_> = self.store.pods_on(node).map(|p| p.metadata.key()).collect();
         for pod in pods {

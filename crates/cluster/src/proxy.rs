@@ -146,6 +146,7 @@ impl Cluster {
         let behind = now.since(changed.unwrap_or(now));
         let phrase = Phrase::new("mark-proxy-synced").with("node", node).with("seconds", seconds(behind));
         self.mark(MarkKind::Sync, format!("Node/{node}"), phrase);
+        self.failover_synced(node);
         self.look_at_targets();
     }
 

@@ -1,6 +1,7 @@
 //! What a headless run came to, for `servicelab run`.
 
 use crate::cluster::Cluster;
+use crate::failover::FailoverReport;
 use kube_api::{NamespacedName, Pod, Service};
 use lab_protocol::{Counts, Mark, Outcome};
 use serde::Serialize;
@@ -32,6 +33,8 @@ pub struct Report {
     pub clients: BTreeMap<String, u64>,
     /// Things that happened, in order.
     pub timeline: Vec<TimelineEntry>,
+    /// Failures that took endpoints away, and what followed.
+    pub failovers: Vec<FailoverReport>,
     /// State hash at the end.
     pub hash: String,
 }
@@ -107,11 +110,12 @@ pub fn report(cluster: &Cluster) -> Report {
         services: cluster.store().list::<Service>().filter_map(|s| service_report(cluster, s)).collect(),
         clients: cluster.clients().map(|c| (c.name.clone(), c.counts.total())).collect(),
         timeline: facts.marks().iter().map(entry).collect(),
+        failovers: facts.failovers().views().iter().map(FailoverReport::from).collect(),
         hash: cluster.state_hash(),
     }
 }
 
-fn failures(counts: Counts) -> BTreeMap<&'static str, u64> {
+pub(crate) fn failures(counts: Counts) -> BTreeMap<&'static str, u64> {
     let all = Outcome::ALL.into_iter().filter(|o| *o != Outcome::Answered && counts.of(*o) > 0);
     all.map(|o| (o.key(), counts.of(o))).collect()
 }

@@ -107,6 +107,9 @@ impl Engine {
             }),
             Request::Locate { cluster, ticket, at, yaml, field } => self
                 .with(cluster, |running| vec![Reply::Located { ticket, place: running.at(at).locate(&yaml, &field) }]),
+            Request::Failovers { cluster, ticket, at } => {
+                self.with(cluster, |running| vec![Reply::Failovers { ticket, failovers: running.failovers(at) }])
+            }
             Request::Record { cluster, ticket } => self.with(cluster, |running| {
                 let json = serde_json::to_string_pretty(&running.recording()).unwrap_or_default();
                 vec![Reply::Recording { ticket, json }]

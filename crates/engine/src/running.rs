@@ -2,7 +2,9 @@
 
 use cluster::{Cluster, FrameMaker, Recording, Timeline, diagnostic};
 use lab_base::{Span, Time};
-use lab_protocol::{Change, ClusterId, Command, Diagnostic, Fault, Frame, Recorded, Reply, Story, TaskReport};
+use lab_protocol::{
+    Change, ClusterId, Command, Diagnostic, Failover, Fault, Frame, Recorded, Reply, Story, TaskReport,
+};
 use lesson::{Checker, Checks};
 
 /// Events after which an answer is given even if the goal isn't reached, so that a message never blocks for long.
@@ -66,6 +68,14 @@ impl Running {
 
     pub(crate) fn why(&self, request: u64, sent: Time, modes: bool) -> Option<Story> {
         self.timeline.why(request, sent, modes)
+    }
+
+    /// As they were known at a moment; one that is now or to come costs nothing more.
+    pub(crate) fn failovers(&self, at: Time) -> Vec<Failover> {
+        if at >= self.cluster().now() {
+            return self.cluster().facts().failovers().views();
+        }
+        self.at(at).facts().failovers().views()
     }
 
     pub(crate) fn has_hooks(&self) -> bool {

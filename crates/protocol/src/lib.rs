@@ -6,6 +6,7 @@
 
 mod assist;
 mod command;
+mod failover;
 mod frame;
 mod lesson;
 mod message;
@@ -14,6 +15,7 @@ mod why;
 
 pub use assist::*;
 pub use command::*;
+pub use failover::*;
 pub use frame::*;
 pub use lesson::*;
 pub use message::*;
@@ -24,7 +26,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
 
 /// Version of the encoding; page and engine of one build always agree, a cached old worker may not.
-pub const VERSION: u8 = 5;
+pub const VERSION: u8 = 6;
 
 /// Why bytes could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Messages between the page and the engine's worker.
 
 use crate::{
-    Change, Command, Explanation, FieldRef, Fix, Frame, Id, LessonView, Phrase, Place, Recorded, Story, Suggestion,
+    Change, Command, Explanation, Failover, FieldRef, Fix, Frame, Id, LessonView, Phrase, Place, Recorded, Story,
+    Suggestion,
 };
 use lab_base::{Span, Time};
 use serde::{Deserialize, Serialize};
@@ -188,6 +189,15 @@ pub enum Request {
         /// The field.
         field: FieldRef,
     },
+    /// What each failure up to `at` took away, and what followed. Answer: `Failovers`.
+    Failovers {
+        /// Which.
+        cluster: ClusterId,
+        /// Comes back in the answer.
+        ticket: u32,
+        /// The moment: the run stays where it is.
+        at: Time,
+    },
     /// Everything needed to repeat the run. Answer: `Recording`.
     Record {
         /// Which.
@@ -326,6 +336,13 @@ pub enum Reply {
         ticket: u32,
         /// Its place; None: the text doesn't have the object.
         place: Option<Place>,
+    },
+    /// Failover timelines.
+    Failovers {
+        /// As asked.
+        ticket: u32,
+        /// In order of their beginning.
+        failovers: Vec<Failover>,
     },
     /// Everything needed to repeat the run.
     Recording {

@@ -107,6 +107,7 @@ impl Cluster {
             let id = if healthy { "mark-target-healthy" } else { "mark-target-unhealthy" };
             let phrase = Phrase::new(id).with("node", node).with("service", &key.name);
             self.mark(MarkKind::Change, format!("Service/{}", key.name), phrase);
+            self.failover_target(key, node, healthy);
         }
     }
 }

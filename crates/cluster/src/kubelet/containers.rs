@@ -44,6 +44,7 @@ impl Cluster {
             }
             Step::Ends(code) => {
                 if sandbox.containers[i].process.runs() {
+                    self.failover_crash(uid, code);
                     self.end_process(uid, i, code);
                     self.plan_notice(uid, i);
                     self.look_at_probes(uid);
@@ -150,6 +151,7 @@ impl Cluster {
         let Some(c) = self.container_mut(uid, i) else { return };
         c.last_exit = Some(termination(code, now));
         c.process = Process::Exited { code, at: now };
+        self.failover_stopped(uid, i);
         self.reset_connections(uid, i);
     }
 
@@ -191,6 +193,7 @@ impl Cluster {
             }
             if !sandbox.completed(i) {
                 self.mark_pod(sandbox, "mark-process-noticed");
+                self.failover_exit(&sandbox.pod);
             }
             self.after_exit(sandbox.uid, i);
         }
@@ -216,6 +219,7 @@ impl Cluster {
                 c.backoff = next;
                 c.restarts += 1;
             }
+            self.failover_restart(&sandbox, wait);
             let who = subject(&["restart", &sandbox.key.name, &sandbox.spec(i).name]);
             let start = self.delay(Source::StartUp, who, Span::from_millis(40), Span::from_millis(120));
             self.step_after(uid, i, until.since(self.now) + start, Step::Started);

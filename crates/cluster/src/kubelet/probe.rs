@@ -259,6 +259,9 @@ impl Cluster {
             let why = complaint(s, i, probe, found);
             self.probe_event(&s.pod, s.spec(i), kind, &why);
         }
+        if turned && !success {
+            self.failover_probe(s, i, kind);
+        }
         match kind {
             ProbeKind::Readiness if turned => {
                 if let Some(c) = self.container_mut(uid, i) {

@@ -104,6 +104,9 @@ impl Cluster {
             c.stopping = Some(Stopping { kill_at, waits: false, ..stopping });
             self.step_after(uid, i, kill_at.since(self.now), Step::Sigkill);
         }
+        let hook = sandbox.spec(i).lifecycle.as_ref().and_then(|l| l.pre_stop.as_ref());
+        let hook = hook.and_then(|hook| self.hook_takes(sandbox, i, hook)).unwrap_or_default();
+        self.failover_sigterm(sandbox, i, hook);
         match (sandbox.containers[i].process, sandbox.workload.sigterm) {
             // A shell or `sleep` as process 1 doesn't mind SIGTERM.
             (Process::Busy, _) | (_, Sigterm::Ignore) => {}

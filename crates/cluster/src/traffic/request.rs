@@ -138,6 +138,7 @@ impl Cluster {
             }
         }
         self.facts.count(now, &request, outcome);
+        self.failover_fails(&request, outcome);
         if client.spec.users > 0 {
             self.user_thinks(&client, request.ordinal);
         }

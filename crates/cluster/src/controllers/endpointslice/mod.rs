@@ -112,6 +112,7 @@ impl Cluster {
             let count = after.len();
             let phrase = Phrase::new(id).with("ip", ip).with("service", &service.metadata.name).with("count", count);
             self.mark(MarkKind::Change, object.clone(), phrase);
+            self.failover_endpoint(service, ip, after.contains(ip));
         }
     }
 
