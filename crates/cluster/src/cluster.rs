@@ -188,6 +188,15 @@ impl Cluster {
         slice.metadata.labels.insert(LABEL_SERVICE_NAME.into(), "kubernetes".into());
         self.store.create(self.now, slice);
         self.settle();
+        if scenario.cluster.dns.pods {
+            self.create_core_dns();
+        }
+    }
+
+    /// CoreDNS as kubeadm installs it.
+    fn create_core_dns(&mut self) {
+        self.create_yaml(include_str!("dns/coredns.yaml"));
+        self.settle();
     }
 
     fn create_node(&mut self, name: &str, zone: &str, index: u8, proxy: &ProxySpec) {
@@ -337,6 +346,7 @@ impl Cluster {
             Event::ApiServerReady => self.api_server_ready(),
             Event::Reconnected(component, way) => self.reconnected(&component, way),
             Event::StatusBatch(node) => self.status_batch(&node),
+            Event::AskDns(id) => self.ask_dns(id),
         }
     }
 

@@ -128,6 +128,8 @@ pub enum Event {
     Reconnected(Component, u64),
     /// A kubelet tries to write what it couldn't while there was no API server.
     StatusBatch(NodeName),
+    /// A client sends the next question of a lookup to CoreDNS.
+    AskDns(RequestId),
 }
 
 /// A step in the life of a sandbox.

@@ -66,6 +66,7 @@ impl Cluster {
             Fault::CutNode { node } => self.cut_node(node),
             Fault::JoinNode { node } => self.join_node(node),
             Fault::RemoveRule { node, namespace, service } => self.remove_rule(node, namespace, service),
+            Fault::StopDns | Fault::StartDns if self.dns.pods.is_some() => self.hang_dns(*fault == Fault::StopDns),
             Fault::StopDns | Fault::StartDns => self.dns.switch(*fault == Fault::StartDns),
             Fault::SlowLink { node, delay } => self.set_wire(node, |wire| wire.delay = *delay),
             Fault::LosePackets { node, percent } => self.set_wire(node, |wire| wire.loss = (*percent).min(100)),
@@ -146,7 +147,7 @@ impl Cluster {
             Fault::SlowPod { factor, .. } => {
                 self.set_sandbox(uid, |s| core::mem::replace(&mut s.slowed, *factor) == *factor)
             }
-            Fault::FillPod { .. } => self.set_sandbox(uid, |s| core::mem::replace(&mut s.full, true)),
+            Fault::FillPod { .. } => self.fill_pod(uid),
             Fault::MendPod { .. } => self.mend_pod(uid),
             Fault::CutPod { .. } => self.set_sandbox(uid, |s| core::mem::replace(&mut s.cut, true)),
             Fault::JoinPod { .. } => self.set_sandbox(uid, |s| !core::mem::replace(&mut s.cut, false)),
@@ -171,7 +172,11 @@ impl Cluster {
         !was
     }
 
-    fn mend_pod(&mut self, uid: Uid) -> bool {
+    pub(crate) fn fill_pod(&mut self, uid: Uid) -> bool {
+        self.set_sandbox(uid, |s| core::mem::replace(&mut s.full, true))
+    }
+
+    pub(crate) fn mend_pod(&mut self, uid: Uid) -> bool {
         let mended = self.set_sandbox(uid, |s| {
             let was = (core::mem::take(&mut s.slowed), core::mem::take(&mut s.full));
             was == (0, false)

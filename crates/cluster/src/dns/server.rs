@@ -1,7 +1,8 @@
 //! CoreDNS in the simulated cluster, as kubeadm sets it up.
 //!
 //! It runs beside the API server, on no node, and hears of changes at once. Packets to it aren't simulated one by one:
-//! a question takes the time of a round trip, and gets no answer while CoreDNS is stopped or the node is cut off.
+//! a question takes the time of a round trip, and gets no answer while CoreDNS is stopped or the node is cut off. A scenario
+//! can have it in Pods behind the Service `kube-dns` instead: then a question is a packet (`traffic/lookup.rs`).
 
 use super::cache::Cache;
 use super::message::{Answer, Question, Rcode, RecordType};
@@ -12,9 +13,11 @@ use super::zones::Zones;
 use crate::cluster::Cluster;
 use crate::scenario::parse_duration;
 use crate::store::Store;
-use kube_api::{NamespacedName, Release};
-use lab_base::{Span, Time};
+use crate::traffic::{Lookup, RequestId};
+use kube_api::{NamespacedName, Release, Uid};
+use lab_base::{OrdMap, Span, Time};
 use serde::{Deserialize, Deserializer, Serialize};
+use std::sync::Arc;
 
 /// Cluster IP of `kube-system/kube-dns` (`--cluster-dns`): the tenth of the Service CIDR.
 pub const DNS_ADDRESS: &str = "10.96.0.10";
@@ -36,11 +39,13 @@ pub struct DnsConfig {
     /// How long CoreDNS keeps answers of the cluster's own zone; None: as kubeadm has it in the release.
     #[serde(deserialize_with = "optional_duration")]
     pub cache: Option<Span>,
+    /// Whether it runs in two Pods of the Deployment `kube-system/coredns`, behind the Service `kube-system/kube-dns`.
+    pub pods: bool,
 }
 
 impl Default for DnsConfig {
     fn default() -> Self {
-        DnsConfig { ttl: Zones::default().ttl, cache: None }
+        DnsConfig { ttl: Zones::default().ttl, cache: None, pods: false }
     }
 }
 
@@ -96,6 +101,12 @@ pub struct DnsServer {
     /// How long it keeps answers at most.
     keeps: Span,
     cache: Cache,
+    /// What each of its processes keeps, if it runs in Pods: by Pod and number of the process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pods: Option<OrdMap<(Uid, u32), Arc<Cache>>>,
+    /// Names that clients are asking for in packets.
+    #[serde(skip_serializing_if = "OrdMap::is_empty")]
+    pub(crate) lookups: OrdMap<RequestId, Lookup>,
 }
 
 impl DnsServer {
@@ -103,12 +114,14 @@ impl DnsServer {
     pub fn new(config: &DnsConfig, release: Release) -> DnsServer {
         let keeps = config.cache.unwrap_or(if release < UNCACHED_SINCE { CACHE } else { Span::ZERO });
         let zones = Zones { ttl: config.ttl, ..Zones::default() };
-        DnsServer { running: true, zones: zones.into(), keeps, cache: Cache::default() }
+        let pods = config.pods.then(OrdMap::new);
+        let lookups = OrdMap::new();
+        DnsServer { running: true, zones: zones.into(), keeps, cache: Cache::default(), pods, lookups }
     }
 
     /// The answer at a moment, and whether it comes from the cache.
-    fn answer(&self, now: Time, known: &dyn Knowledge, question: &Question) -> (Answer, bool) {
-        if let Some(kept) = self.cache.get(now, &question.name, question.type_) {
+    fn answer(&self, cache: &Cache, now: Time, known: &dyn Knowledge, question: &Question) -> (Answer, bool) {
+        if let Some(kept) = cache.get(now, &question.name, question.type_) {
             return (kept, true);
         }
         // There is no internet: names outside the cluster don't exist.
@@ -116,11 +129,30 @@ impl DnsServer {
     }
 
     fn ask(&mut self, now: Time, store: &Store, question: &Question) -> Answer {
-        let (answer, kept) = self.answer(now, store, question);
+        let mut cache = core::mem::take(&mut self.cache);
+        let answer = self.ask_with(&mut cache, now, store, question);
+        self.cache = cache;
+        answer
+    }
+
+    /// The answer of one of its Pods, which keeps it for itself.
+    pub(crate) fn ask_pod(&mut self, now: Time, store: &Store, process: (Uid, u32), question: &Question) -> Answer {
+        let mut cache = self.pods.as_ref().and_then(|all| all.get(&process)).cloned().unwrap_or_default();
+        let answer = self.ask_with(Arc::make_mut(&mut cache), now, store, question);
+        if self.keeps > Span::ZERO
+            && let Some(all) = &mut self.pods
+        {
+            all.insert(process, cache);
+        }
+        answer
+    }
+
+    fn ask_with(&self, cache: &mut Cache, now: Time, store: &Store, question: &Question) -> Answer {
+        let (answer, kept) = self.answer(cache, now, store, question);
         if !kept && let Some(ttl @ 1..) = answer.ttl() {
             // `cache`: the record's time to live, 5 s at least (`minttl`), and `keeps` at most.
             let span = Span::from_secs(ttl.max(5).into()).min(self.keeps);
-            self.cache.keep(now, &question.name, question.type_, &answer, span);
+            cache.keep(now, &question.name, question.type_, &answer, span);
         }
         answer
     }
@@ -135,14 +167,14 @@ impl DnsServer {
 impl Cluster {
     /// CoreDNS's answer as things stand. None: it doesn't run. Asking by hand leaves no trace in its cache.
     pub fn dns_answer(&self, question: &Question) -> Option<Answer> {
-        self.dns.running.then(|| self.dns.answer(self.now, &self.store, question).0)
+        self.dns_answers().then(|| self.dns.answer(&self.dns.cache, self.now, &self.store, question).0)
     }
 
     /// What the resolver of a Pod in a Namespace makes of a name. None: CoreDNS doesn't run.
     pub fn look_up(&self, namespace: &str, name: &DnsName, type_: RecordType) -> Option<Resolution> {
         let resolver = Resolver::cluster_first(DNS_ADDRESS, namespace);
-        let mut ask = |q: &Question| self.dns.answer(self.now, &self.store, q).0;
-        self.dns.running.then(|| resolver.resolve(name, type_, &mut ask))
+        let mut ask = |q: &Question| self.dns.answer(&self.dns.cache, self.now, &self.store, q).0;
+        self.dns_answers().then(|| resolver.resolve(name, type_, &mut ask))
     }
 
     /// The same for a client, through CoreDNS's cache.

@@ -3,7 +3,7 @@
 use super::pool::Pool;
 use super::request::{Request, RequestId};
 use crate::cluster::Cluster;
-use crate::dns::{DNS_ADDRESS, GIVES_UP_AFTER, Resolver, service_of_name};
+use crate::dns::{DNS_ADDRESS, GIVES_UP_AFTER, Resolution, Resolver, service_of_name};
 use crate::event::{Event, NodeName};
 use crate::scenario::{Arrival, ClientFrom, ClientSpec};
 use crate::target::Target;
@@ -304,6 +304,9 @@ impl Cluster {
     fn resolve(&mut self, id: RequestId, client: &Client, name: &crate::dns::DnsName, port: u16) {
         let now = self.now;
         let Some(request) = self.requests.get(&id).cloned() else { return };
+        if self.dns.pods.is_some() && !client.is_outside() {
+            return self.begin_lookup(id);
+        }
         // The cluster's names are the cluster's own.
         let reachable = self.machines.get(&client.node).is_some_and(|m| m.is_reachable());
         let found = if reachable { self.resolve_name(&client.resolver, name) } else { None };
@@ -325,6 +328,13 @@ impl Cluster {
             self.dice.roll(Source::DnsDelay, luck, ordinal).between(DNS_ROUND_TRIP.0, DNS_ROUND_TRIP.1)
         };
         let answered = (0..found.tried.len()).map(round_trip).fold(now, |at, span| at + span);
+        self.learned(id, client, found, port, answered);
+    }
+
+    /// The resolver has an answer, which is there at `answered`.
+    pub(super) fn learned(&mut self, id: RequestId, client: &Client, found: Resolution, port: u16, answered: Time) {
+        let Some(request) = self.requests.get(&id).cloned() else { return };
+        let luck = request.luck(client);
         // `loadbalance`: CoreDNS shuffles the addresses of each answer, and the client takes the first.
         let addresses: Vec<IpAddr> = found.answer.addresses().collect();
         let draw = self.dice.roll(Source::Allocation, luck, request.ordinal).below(addresses.len() as u64);
