@@ -75,10 +75,24 @@ impl Dice {
     }
     /// The draw number `ordinal` of `source` for `subject`.
     pub const fn roll(self, source: Source, subject: u64, ordinal: u64) -> Roll {
+        self.rolls(source, subject).nth(ordinal)
+    }
+    /// All draws of `source` for `subject`.
+    pub const fn rolls(self, source: Source, subject: u64) -> Rolls {
         let a = mix(self.0.wrapping_add(GOLDEN));
         let b = mix(a ^ (source as u64).wrapping_mul(GOLDEN));
-        let c = mix(b ^ subject.wrapping_add(GOLDEN));
-        Roll(mix(c ^ ordinal.wrapping_mul(GOLDEN).wrapping_add(1)))
+        Rolls(mix(b ^ subject.wrapping_add(GOLDEN)))
+    }
+}
+
+/// The draws of one source for one subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rolls(u64);
+
+impl Rolls {
+    /// The draw of this number.
+    pub const fn nth(self, ordinal: u64) -> Roll {
+        Roll(mix(self.0 ^ ordinal.wrapping_mul(GOLDEN).wrapping_add(1)))
     }
 }
 

@@ -9,6 +9,8 @@ enum Step {
     Insert(u16, u8),
     Remove(u16),
     Bump(u16),
+    /// Takes the first few out.
+    TakeFirst,
     /// Keeps a clone of what is there; it must still be the same at the end.
     Snapshot,
 }
@@ -19,6 +21,7 @@ fn step(keys: u16) -> impl Strategy<Value = Step> {
         3 => (0..keys).prop_map(Step::Remove),
         1 => (0..keys).prop_map(Step::Bump),
         1 => Just(Step::Snapshot),
+        1 => Just(Step::TakeFirst),
     ]
 }
 
@@ -50,6 +53,13 @@ proptest! {
                     *model.entry(k).or_default() ^= 1;
                 }
                 Step::Snapshot => snapshots.push((map.clone(), model.clone())),
+                Step::TakeFirst => {
+                    let taken = map.take_first();
+                    prop_assert_eq!(taken.is_empty(), model.is_empty());
+                    for entry in taken {
+                        prop_assert_eq!(Some(entry), model.pop_first());
+                    }
+                }
             }
         }
         same(&map, &model, 12000);
@@ -70,7 +80,9 @@ proptest! {
             match step {
                 Step::Insert(k, _) | Step::Bump(k) => prop_assert_eq!(set.insert(k), model.insert(k)),
                 Step::Remove(k) => prop_assert_eq!(set.remove(&k), model.remove(&k)),
-                Step::Snapshot => prop_assert!(set.iter().eq(model.iter()) && set.get_min() == model.first()),
+                Step::Snapshot | Step::TakeFirst => {
+                    prop_assert!(set.iter().eq(model.iter()) && set.get_min() == model.first());
+                }
             }
         }
         prop_assert_eq!(set.iter().len(), model.len());
@@ -91,7 +103,7 @@ proptest! {
                     if let Some(item) = model.get_mut(usize::from(k)) { *item = k; }
                     prop_assert_eq!(list.get(usize::from(k)), model.get(usize::from(k)));
                 }
-                Step::Snapshot => snapshots.push((list.clone(), model.clone())),
+                Step::Snapshot | Step::TakeFirst => snapshots.push((list.clone(), model.clone())),
             }
         }
         snapshots.push((list, model));

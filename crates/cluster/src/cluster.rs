@@ -447,6 +447,9 @@ impl Cluster {
     pub fn take_motions(&mut self) -> Vec<Motion> {
         core::mem::take(&mut self.motions)
     }
+    pub(crate) fn put_back_motions(&mut self, motions: Vec<Motion>) {
+        self.motions = motions;
+    }
     /// When the next thing will happen by itself.
     pub fn next_event_at(&self) -> Option<Time> {
         self.events.next_at()

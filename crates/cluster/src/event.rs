@@ -7,7 +7,8 @@ use crate::traffic::{ConnectionId, RequestId};
 use kube_api::{NamespacedName, Uid};
 use lab_base::{OrdMap, Time};
 use lab_protocol::{Fault, Outcome};
-use serde::Serialize;
+use serde::ser::{SerializeMap, SerializeStruct};
+use serde::{Serialize, Serializer};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -165,10 +166,13 @@ pub enum Step {
 /// Where an event stands in the queue: by time, then in the order in which they were planned.
 pub type EventKey = (Time, u64);
 
-/// The queue. Cloning shares it.
-#[derive(Clone, Debug, Default, Serialize)]
+/// The queue. Cloning shares all of it but what is due soon.
+#[derive(Clone, Debug, Default)]
 pub struct EventQueue {
-    events: OrdMap<EventKey, Event>,
+    /// The first events, the very first one last: most of what happens is taken from its end.
+    soon: Vec<(EventKey, Event)>,
+    /// The others, all of them after those.
+    later: OrdMap<EventKey, Event>,
     planned: u64,
 }
 
@@ -177,24 +181,105 @@ impl EventQueue {
     pub fn plan(&mut self, at: Time, event: Event) -> EventKey {
         self.planned += 1;
         let key = (at, self.planned);
-        self.events.insert(key, event);
+        match self.place(key) {
+            Some(Err(place)) => self.soon.insert(place, (key, event)),
+            _ => drop(self.later.insert(key, event)),
+        }
         key
+    }
+    /// Where in `soon` a key is, or would be. None: it is a later one's.
+    fn place(&self, key: EventKey) -> Option<Result<usize, usize>> {
+        let is_soon = self.soon.first().is_some_and(|(last, _)| key <= *last);
+        is_soon.then(|| self.soon.binary_search_by(|(other, _)| key.cmp(other)))
     }
     /// Takes a planned event back.
     pub fn cancel(&mut self, key: EventKey) {
-        self.events.remove(&key);
+        match self.place(key) {
+            Some(Ok(place)) => drop(self.soon.remove(place)),
+            Some(Err(_)) => {}
+            None => drop(self.later.remove(&key)),
+        }
     }
     /// Takes the first event out if it is due by `until`.
     pub fn pop(&mut self, until: Time) -> Option<(Time, Event)> {
-        let (key, _) = self.events.get_min()?;
-        let key = *key;
-        if key.0 > until {
+        if self.next_at()? > until {
             return None;
         }
-        self.events.remove(&key).map(|event| (key.0, event))
+        if self.soon.is_empty() {
+            self.soon = self.later.take_first();
+            self.soon.reverse();
+        }
+        self.soon.pop().map(|((at, _), event)| (at, event))
     }
     /// When the first event is due.
     pub fn next_at(&self) -> Option<Time> {
-        self.events.get_min().map(|(k, _)| k.0)
+        let first = self.soon.last().map(|(key, _)| key).or_else(|| self.later.get_min().map(|(key, _)| key));
+        first.map(|(at, _)| *at)
+    }
+}
+
+impl Serialize for EventQueue {
+    /// The events in their order: where they lie says nothing.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut queue = serializer.serialize_struct("EventQueue", 2)?;
+        queue.serialize_field("events", &InOrder(self))?;
+        queue.serialize_field("planned", &self.planned)?;
+        queue.end()
+    }
+}
+
+struct InOrder<'a>(&'a EventQueue);
+
+impl Serialize for InOrder<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let InOrder(EventQueue { soon, later, .. }) = self;
+        let mut map = serializer.serialize_map(Some(soon.len() + later.len()))?;
+        for (key, event) in soon.iter().rev().map(|(key, event)| (key, event)).chain(later) {
+            map.serialize_entry(key, event)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lab_base::Dice;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn the_queue_is_a_map_by_time() {
+        let (mut queue, mut model) = (EventQueue::default(), BTreeMap::new());
+        let rolls = Dice::new(3).rolls(lab_base::Source::Work, 0);
+        let (mut now, mut keys) = (0, Vec::new());
+        for step in 0..40_000_u64 {
+            let roll = rolls.nth(step);
+            let draw = roll.below(100);
+            // It grows first, and empties later.
+            if draw < if step < 15_000 { 60 } else { 35 } {
+                let at = Time::from_micros(now + (roll.bits() >> 8) % if draw.is_multiple_of(2) { 50 } else { 5_000 });
+                let key = queue.plan(at, Event::Arrival(step));
+                model.insert(key, step);
+                keys.push(key);
+            } else if draw < 70 && !keys.is_empty() {
+                let key = keys[(roll.bits() >> 8) as usize % keys.len()];
+                queue.cancel(key);
+                model.remove(&key);
+            } else {
+                now += roll.below(20);
+                let until = Time::from_micros(now);
+                let expected = model.first_entry().filter(|e| e.key().0 <= until).map(|e| (e.key().0, e.remove()));
+                let seen = queue.pop(until).map(|(at, event)| {
+                    let Event::Arrival(step) = event else { panic!("{event:?} was never planned") };
+                    (at, step)
+                });
+                assert_eq!(seen, expected);
+            }
+            assert_eq!(queue.next_at(), model.keys().next().map(|(at, _)| *at));
+        }
+        while let Some((at, Event::Arrival(step))) = queue.pop(Time::FOREVER) {
+            assert_eq!(Some((at, step)), model.pop_first().map(|((at, _), step)| (at, step)));
+        }
+        assert!(model.is_empty());
     }
 }

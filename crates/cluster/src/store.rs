@@ -120,6 +120,9 @@ pub struct Store {
     daemon_sets: Table<DaemonSet>,
     #[serde(skip)]
     changes: Vec<Change>,
+    /// The revision of the last write to what names in DNS are made of.
+    #[serde(skip)]
+    named: u64,
     #[serde(skip)]
     index: Index,
 }
@@ -169,7 +172,7 @@ impl Store {
         self.index.by_uid.insert(uid, key.clone());
         T::index(&mut self.index, None, Some(&object));
         T::table_mut(self).insert(key.clone(), object.clone());
-        self.changes.push(Change { kind: T::KIND, key, old: None, new: Some(T::wrap(object.clone())) });
+        self.note(Change { kind: T::KIND, key, old: None, new: Some(T::wrap(object.clone())) });
         Some(object)
     }
 
@@ -201,7 +204,7 @@ impl Store {
         let new = Arc::new(new);
         T::index(&mut self.index, Some(&old), Some(&new));
         T::table_mut(self).insert(key.clone(), new.clone());
-        self.changes.push(Change { kind: T::KIND, key: key.clone(), old: Some(T::wrap(old)), new: Some(T::wrap(new)) });
+        self.note(Change { kind: T::KIND, key: key.clone(), old: Some(T::wrap(old)), new: Some(T::wrap(new)) });
         true
     }
 
@@ -224,8 +227,20 @@ impl Store {
         self.index.by_uid.remove(&old.meta().uid);
         T::index(&mut self.index, Some(&old), None);
         self.revision += 1;
-        self.changes.push(Change { kind: T::KIND, key: key.clone(), old: Some(T::wrap(old.clone())), new: None });
+        self.note(Change { kind: T::KIND, key: key.clone(), old: Some(T::wrap(old.clone())), new: None });
         Some(old)
+    }
+
+    fn note(&mut self, change: Change) {
+        if matches!(change.kind, Kind::Namespace | Kind::Service | Kind::EndpointSlice) {
+            self.named = self.revision;
+        }
+        self.changes.push(change);
+    }
+
+    /// Changes whenever DNS may answer otherwise than before.
+    pub(crate) fn names_revision(&self) -> u64 {
+        self.named
     }
 
     /// The writes since the last call.

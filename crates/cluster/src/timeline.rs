@@ -16,6 +16,9 @@ pub const SNAPSHOTS_DENSE: Span = Span::from_secs(600);
 /// How often observers look.
 pub const OBSERVE_EVERY: Span = Span::from_millis(100);
 
+/// Events after which a run that nobody looks at drops its motions.
+const SEEK_AT_ONCE: u64 = 20_000;
+
 /// Someone who looks at the cluster at fixed simulated times and remembers what it saw (a lesson's checks).
 /// What it remembers is part of every snapshot.
 pub trait Observer: Clone {
@@ -111,12 +114,15 @@ impl<O: Observer> Timeline<O> {
     pub fn set_commands(&mut self, commands: Vec<Recorded>) {
         self.commands = commands;
         self.commands.sort_by_key(|c| (c.at, c.seq));
+        let now = self.cluster.now();
+        self.snapshots.retain(|at, _| *at <= now);
         self.done = self.commands.iter().take_while(|c| c.at < self.cluster.now()).count();
     }
 
     fn snapshot(&mut self) {
-        let mut copy = self.cluster.clone();
-        copy.take_motions();
+        let motions = self.cluster.take_motions();
+        let copy = self.cluster.clone();
+        self.cluster.put_back_motions(motions);
         self.snapshots.insert(self.cluster.now(), (copy, self.observer.clone(), self.done));
         let old = self.cluster.now() - SNAPSHOTS_DENSE;
         let minute = Span::from_secs(60).as_micros();
@@ -157,14 +163,20 @@ impl<O: Observer> Timeline<O> {
         }
     }
 
-    /// Goes to a moment, back or on. Back: from the last snapshot before it, replaying.
+    /// Goes to a moment, back or on: from the last snapshot before it, replaying. A run that went back has snapshots of
+    /// its future, too, until something else is done in it.
     pub fn seek(&mut self, to: Time) {
-        if to < self.cluster.now() {
+        let now = self.cluster.now();
+        let before = self.snapshots.range(..=to).next_back().map(|(at, _)| *at);
+        if to < now || before.is_some_and(|at| at > now) {
             self.restore(to);
         }
-        let mut budget = u64::MAX;
-        self.advance(to, &mut budget);
-        self.cluster.take_motions();
+        let mut there = false;
+        while !there {
+            there = self.advance(to, &mut { SEEK_AT_ONCE });
+            // Nobody looks on.
+            self.cluster.take_motions();
+        }
     }
 
     fn restore(&mut self, to: Time) {

@@ -213,9 +213,16 @@ fn going_back_and_on_again_is_the_same_run() {
     timeline.execute_at(at(21.0), Command::Fault(Fault::DeletePod { pod: web(1) }));
     timeline.seek(at(60.0));
     let hash = timeline.cluster().state_hash();
+    timeline.seek(at(47.2));
+    let between = timeline.cluster().state_hash();
     for back in [0.0, 7.3, 20.0, 59.9, 33.333] {
+        // What was once there is jumped to.
         timeline.seek(at(back));
-        timeline.seek(at(60.0));
+        timeline.seek(at(47.2));
+        assert_eq!(timeline.cluster().state_hash(), between, "by way of {back}");
+        // And gone through again.
+        timeline.seek(at(back));
+        timeline.advance(at(60.0), &mut { u64::MAX });
         assert_eq!(timeline.cluster().state_hash(), hash, "after going back to {back}");
     }
     // In small steps, as the page runs it.

@@ -139,6 +139,19 @@ impl Conntrack {
         let id = self.tuples.add(flow, Entry::new(now, nat, expires));
         self.queue.insert((expires, id));
     }
+    /// Puts a new entry in the place of one with the same original tuple.
+    pub(crate) fn renew(&mut self, now: Time, flow: Flow, nat: Nat, life: Span) {
+        let Some(id) = self.tuples.find(&flow) else { return self.add(now, flow, nat, life) };
+        let Some(old) = self.tuples.get(id) else { return };
+        let mut entry = Entry::new(now, nat, now + life);
+        // A later time is found when the earlier one is due.
+        entry.queued = entry.expires.min(old.queued);
+        if entry.queued != old.queued {
+            self.queue.remove(&(old.queued, id));
+            self.queue.insert((entry.queued, id));
+        }
+        self.tuples.replace(id, &flow, &entry);
+    }
     /// Changes a live entry. A time of expiry that comes nearer is queued anew; a later one is found when due.
     pub(crate) fn update(&mut self, now: Time, flow: &Flow, change: impl FnOnce(&mut Entry)) -> Option<Nat> {
         let id = self.tuples.find(flow)?;

@@ -300,9 +300,10 @@ impl Kernel {
             L4::Sctp => t.sctp_cookie_wait,
         };
         if has_entry {
-            self.conntrack.forget(&flow);
+            self.conntrack.renew(now, flow, opened.nat, life);
+        } else {
+            self.conntrack.add(now, flow, opened.nat, life);
         }
-        self.conntrack.add(now, flow, opened.nat, life);
         opened
     }
 

@@ -133,7 +133,7 @@ impl Tuples {
     pub(crate) fn get(&self, id: u32) -> Option<Entry> {
         self.kept(id).map(Kept::entry)
     }
-    /// Changes an entry, but not its translation.
+    /// Changes an entry, but not its source after translation.
     pub(crate) fn set(&mut self, id: u32, entry: &Entry) {
         if let Some(Place::Used(kept)) = self.places.get_mut(id as usize) {
             *kept = Kept::new(&kept.flow(), entry);
@@ -181,6 +181,17 @@ impl Tuples {
             self.replies.add(hash_replies(flow.proto, entry.nat), id);
         }
         id
+    }
+    /// Puts an entry in the place of another one with the same original tuple.
+    pub(crate) fn replace(&mut self, id: u32, flow: &Flow, entry: &Entry) {
+        let Some(old) = self.get(id) else { return };
+        if old.nat.src != flow.src {
+            self.replies.remove(hash_replies(flow.proto, old.nat), id);
+        }
+        if entry.nat.src != flow.src {
+            self.replies.add(hash_replies(flow.proto, entry.nat), id);
+        }
+        self.set(id, entry);
     }
     pub(crate) fn remove(&mut self, id: u32) -> Option<Entry> {
         let (flow, entry) = self.kept(id).map(|kept| (kept.flow(), kept.entry()))?;

@@ -98,6 +98,20 @@ where
     }
 }
 
+/// Takes the first leaf's entries out.
+fn take_first<K: Clone, V: Clone>(node: &mut Arc<Node<K, V>>) -> Vec<(K, V)> {
+    match Arc::make_mut(node) {
+        Node::Leaf(entries) => std::mem::take(entries),
+        Node::Branch(children) => {
+            let taken = children.first_mut().map_or_else(Vec::new, |(_, first)| take_first(first));
+            if !children.is_empty() {
+                mend(children, 0);
+            }
+            taken
+        }
+    }
+}
+
 /// After a removal below child `at`: an empty child goes, a thin one is joined with a neighbour.
 fn mend<K: Clone, V: Clone>(children: &mut Vec<Child<K, V>>, at: usize) {
     let width = children[at].1.width();
@@ -273,13 +287,26 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
             return None;
         }
         let old = remove(&mut self.root, key);
-        if let Node::Branch(children) = &*self.root
+        self.close_up();
+        self.len -= usize::from(old.is_some());
+        old
+    }
+
+    /// Takes the first entries out: as many as lie together, in the order of their keys.
+    pub fn take_first(&mut self) -> Vec<(K, V)> {
+        let taken = take_first(&mut self.root);
+        self.close_up();
+        self.len -= taken.len();
+        taken
+    }
+
+    /// A root with one child gives way to it.
+    fn close_up(&mut self) {
+        while let Node::Branch(children) = &*self.root
             && children.len() < 2
         {
             self.root = children.first().map_or_else(|| Arc::new(Node::Leaf(Vec::new())), |(_, only)| only.clone());
         }
-        self.len -= usize::from(old.is_some());
-        old
     }
 
     /// A key's place, to fill where it is empty.

@@ -97,7 +97,7 @@ pub struct DnsServer {
     pub running: bool,
     /// Its Corefile. Follows from the scenario; not hashed.
     #[serde(skip)]
-    zones: std::sync::Arc<Zones>,
+    zones: Arc<Zones>,
     /// How long it keeps answers at most.
     keeps: Span,
     cache: Cache,
@@ -107,6 +107,32 @@ pub struct DnsServer {
     /// Names that clients are asking for in packets.
     #[serde(skip_serializing_if = "OrdMap::is_empty")]
     pub(crate) lookups: OrdMap<RequestId, Lookup>,
+    /// What resolvers made of names, as long as nothing changes.
+    #[serde(skip)]
+    found: Found,
+}
+
+/// Names that were looked up, at one revision of what they are made of: most requests begin with the same question.
+#[derive(Clone, Debug, Default)]
+struct Found {
+    revision: u64,
+    names: Arc<Vec<(Resolver, DnsName, Arc<Resolution>)>>,
+}
+
+/// Names that are remembered.
+const MAX_FOUND: usize = 64;
+
+impl Found {
+    fn get(&self, revision: u64, resolver: &Resolver, name: &DnsName) -> Option<Arc<Resolution>> {
+        let same = |(r, n, _): &&(Resolver, DnsName, _)| n == name && r == resolver;
+        self.names.iter().filter(|_| self.revision == revision).find(same).map(|(_, _, found)| found.clone())
+    }
+    fn add(&mut self, revision: u64, resolver: &Resolver, name: &DnsName, found: &Arc<Resolution>) {
+        if self.revision != revision || self.names.len() >= MAX_FOUND {
+            *self = Found { revision, ..Found::default() };
+        }
+        Arc::make_mut(&mut self.names).push((resolver.clone(), name.clone(), found.clone()));
+    }
 }
 
 impl DnsServer {
@@ -116,7 +142,15 @@ impl DnsServer {
         let zones = Zones { ttl: config.ttl, ..Zones::default() };
         let pods = config.pods.then(OrdMap::new);
         let lookups = OrdMap::new();
-        DnsServer { running: true, zones: zones.into(), keeps, cache: Cache::default(), pods, lookups }
+        DnsServer {
+            running: true,
+            zones: zones.into(),
+            keeps,
+            cache: Cache::default(),
+            pods,
+            lookups,
+            found: Found::default(),
+        }
     }
 
     /// The answer at a moment, and whether it comes from the cache.
@@ -178,9 +212,22 @@ impl Cluster {
     }
 
     /// The same for a client, through CoreDNS's cache.
-    pub(crate) fn resolve_name(&mut self, resolver: &Resolver, name: &DnsName) -> Option<Resolution> {
+    pub(crate) fn resolve_name(&mut self, resolver: &Resolver, name: &DnsName) -> Option<Arc<Resolution>> {
         let (now, store, dns) = (self.now, &self.store, &mut self.dns);
-        dns.running.then(|| resolver.resolve(name, RecordType::A, &mut |q| dns.ask(now, store, q)))
+        if !dns.running {
+            return None;
+        }
+        if dns.keeps > Span::ZERO {
+            // What CoreDNS has kept depends on the moment.
+            return Some(resolver.resolve(name, RecordType::A, &mut |q| dns.ask(now, store, q)).into());
+        }
+        let revision = store.names_revision();
+        if let Some(found) = dns.found.get(revision, resolver, name) {
+            return Some(found);
+        }
+        let found = Arc::new(resolver.resolve(name, RecordType::A, &mut |q| dns.ask(now, store, q)));
+        dns.found.add(revision, resolver, name, &found);
+        Some(found)
     }
 }
 

@@ -192,10 +192,12 @@ impl Cluster {
             return;
         }
         self.send(&c);
+        let by_rate = c.spec.users == 0;
+        drop(c); // else it would be copied
         if let Some(c) = self.clients.get_mut(&client) {
             Arc::make_mut(c).sent += 1;
         }
-        if c.spec.users == 0 {
+        if by_rate {
             self.plan_arrival(client);
         }
     }
@@ -339,7 +341,7 @@ impl Cluster {
         let addresses: Vec<IpAddr> = found.answer.addresses().collect();
         let draw = self.dice.roll(Source::Allocation, luck, request.ordinal).below(addresses.len() as u64);
         self.saw(id, Saw::Name(&found, addresses.get(draw as usize).copied()));
-        let (Some(ip), Some(absolute)) = (addresses.get(draw as usize).copied(), found.name) else {
+        let (Some(ip), Some(absolute)) = (addresses.get(draw as usize).copied(), found.name.as_ref()) else {
             self.decide(id, answered, Outcome::NoSuchName, answered);
             self.events.plan(answered, Event::Finish(id, Outcome::NoSuchName));
             return;
@@ -348,7 +350,7 @@ impl Cluster {
         if keeps > Span::ZERO
             && let Some(client) = self.clients.get_mut(&client.uid.0).map(Arc::make_mut)
         {
-            client.known = Some(KnownName { name: absolute, ip, until: answered + keeps });
+            client.known = Some(KnownName { name: absolute.clone(), ip, until: answered + keeps });
         }
         self.events.plan(answered, Event::Connect(id, SocketAddr::new(ip, port)));
     }

@@ -83,10 +83,11 @@ impl Cluster {
     fn through_the_rules(&mut self, id: RequestId, client: &Client, request: &Request, flow: Flow) -> Passage {
         let now = self.now;
         let lost = |via| Passage { verdict: Verdict::Drop, nat: Nat { src: flow.src, dst: flow.dst }, via };
-        let (dice, luck, base) = (self.dice, request.luck(client), request.ordinal * 64);
+        let (luck, base) = (request.luck(client), request.ordinal * 64);
+        let rolls = self.dice.rolls(Source::Statistic, luck);
         let mut nat = Nat { src: flow.src, dst: flow.dst };
         if !client.is_outside() {
-            let mut chance = |i: u32| dice.roll(Source::Statistic, luck, base + u64::from(i)).u32();
+            let mut chance = |i: u32| rolls.nth(base + u64::from(i)).u32();
             let Some(machine) = self.machines.get(&client.node).filter(|m| m.powered) else { return lost(None) };
             let entry = if client.ip == machine.ip { Entry::Process } else { Entry::Pod };
             self.saw_rules(id, &client.node, flow, entry, &mut chance);
@@ -113,7 +114,7 @@ impl Cluster {
             self.saw(id, Saw::NodeGone(&node));
             return lost(via);
         }
-        let mut chance = |i: u32| dice.roll(Source::Statistic, luck, base + 32 + u64::from(i)).u32();
+        let mut chance = |i: u32| rolls.nth(base + 32 + u64::from(i)).u32();
         self.saw_rules(id, &node, seen, Entry::Wire, &mut chance);
         let Some(machine) = self.machine_mut(&node) else { return lost(via) };
         let opened = machine.kernel.open(now, seen, Entry::Wire, &mut chance);
@@ -195,7 +196,9 @@ impl Cluster {
         let back = self.transit(&client, &request, Some(sandbox.uid));
         if request.connection != 0 {
             if let Some(container) = self.open_at(request.connection, &sandbox) {
-                self.serve(id, sandbox.uid, container);
+                let pod = sandbox.uid;
+                drop(sandbox); // else it would be copied
+                self.serve(id, pod, container);
             } else {
                 // A segment of a connection that the other end doesn't know: RST.
                 self.saw(id, Saw::UnknownConnection);
@@ -225,6 +228,8 @@ impl Cluster {
         if client.spec.connections > 0 {
             self.keep_connection(id, &client, &sandbox, container);
         }
-        self.serve(id, sandbox.uid, container);
+        let pod = sandbox.uid;
+        drop(sandbox); // else it would be copied
+        self.serve(id, pod, container);
     }
 }

@@ -130,6 +130,10 @@ impl Cluster {
             return;
         }
         let now = self.now;
+        if client.spec.users > 0 {
+            self.user_thinks(&client, request.ordinal);
+        }
+        drop(client); // else it would be copied
         if let Some(client) = self.clients.get_mut(&request.client).map(Arc::make_mut) {
             client.counts.add(outcome);
             client.recent.push_back(outcome);
@@ -139,9 +143,6 @@ impl Cluster {
         }
         self.facts.count(now, &request, outcome);
         self.failover_fails(&request, outcome);
-        if client.spec.users > 0 {
-            self.user_thinks(&client, request.ordinal);
-        }
         self.visitor_leaves(request.client);
     }
 
