@@ -330,17 +330,17 @@ impl Cluster {
             self.dice.roll(Source::DnsDelay, luck, ordinal).between(DNS_ROUND_TRIP.0, DNS_ROUND_TRIP.1)
         };
         let answered = (0..found.tried.len()).map(round_trip).fold(now, |at, span| at + span);
-        self.learned(id, client, found, port, answered);
+        self.learned(id, client, &found, port, answered);
     }
 
     /// The resolver has an answer, which is there at `answered`.
-    pub(super) fn learned(&mut self, id: RequestId, client: &Client, found: Resolution, port: u16, answered: Time) {
+    pub(super) fn learned(&mut self, id: RequestId, client: &Client, found: &Resolution, port: u16, answered: Time) {
         let Some(request) = self.requests.get(&id).cloned() else { return };
         let luck = request.luck(client);
         // `loadbalance`: CoreDNS shuffles the addresses of each answer, and the client takes the first.
         let addresses: Vec<IpAddr> = found.answer.addresses().collect();
         let draw = self.dice.roll(Source::Allocation, luck, request.ordinal).below(addresses.len() as u64);
-        self.saw(id, Saw::Name(&found, addresses.get(draw as usize).copied()));
+        self.saw(id, Saw::Name(found, addresses.get(draw as usize).copied()));
         let (Some(ip), Some(absolute)) = (addresses.get(draw as usize).copied(), found.name.as_ref()) else {
             self.decide(id, answered, Outcome::NoSuchName, answered);
             self.events.plan(answered, Event::Finish(id, Outcome::NoSuchName));

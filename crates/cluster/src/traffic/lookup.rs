@@ -101,7 +101,7 @@ impl Cluster {
         }
         let tried = lookup.tried.into_iter().map(|(name, rcode)| Tried { name, rcode }).collect();
         let resolution = Resolution { tried, name: found.then_some(candidate), answer };
-        self.learned(id, &client, resolution, port, at);
+        self.learned(id, &client, &resolution, port, at);
     }
 
     /// One datagram to CoreDNS, and what comes back.
