@@ -4,7 +4,7 @@
 //! full. The search starts at a drawn offset and goes round.
 
 use crate::cluster::{Cluster, SERVICE_CIDR};
-use kube_api::{IpFamily, NamespacedName, Service, ServiceType};
+use kube_api::{IpFamily, NamespacedName, Protocol, Service, ServiceType};
 use lab_base::{Source, subject};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -37,12 +37,12 @@ impl Cluster {
         self.store.list::<Service>().flat_map(|s| &s.spec.cluster_ips).filter_map(|ip| ip.parse().ok()).collect()
     }
 
-    fn node_ports(&self, but: &NamespacedName) -> BTreeSet<(u16, kube_api::Protocol)> {
+    fn node_ports(&self, but: &NamespacedName) -> BTreeSet<(u16, Protocol)> {
         self.store
             .list::<Service>()
             .filter(|s| s.metadata.key() != *but)
             .flat_map(|s| {
-                let health = Some((s.spec.health_check_node_port, kube_api::Protocol::Tcp));
+                let health = Some((s.spec.health_check_node_port, Protocol::Tcp));
                 s.spec.ports.iter().map(|p| (p.node_port, p.protocol)).chain(health)
             })
             .filter(|(port, _)| *port != 0)
@@ -76,7 +76,7 @@ impl Cluster {
             let draw = |n: u64| self.dice.roll(Source::Allocation, who, 0).below(n);
             let address = |n: u32| IpAddr::V4(Ipv4Addr::from(first + n));
             let Some(n) = pick(size, band(size, 16, 256), draw, |n| taken.contains(&address(n))) else {
-                return Err("Error from server (InternalError): Internal error occurred: failed to allocate a serviceIP: range is full".into());
+                return Err("Error from server (InternalError): error when creating \"STDIN\": Internal error occurred: failed to allocate a serviceIP: range is full".into());
             };
             service.spec.cluster_ip = address(n).to_string();
         } else if own.as_ref() != Some(&service.spec.cluster_ip) {
@@ -110,9 +110,12 @@ impl Cluster {
         let mut taken = self.node_ports(&key);
         let size = u32::from(NODE_PORTS.1 - NODE_PORTS.0) + 1;
         let who = subject(&["nodePort", &key.namespace, &key.name]);
-        let choose = |taken: &BTreeSet<(u16, kube_api::Protocol)>, ordinal: u64| {
+        let choose = |taken: &BTreeSet<(u16, Protocol)>, ordinal: u64| {
             let draw = |n: u64| self.dice.roll(Source::Allocation, who, ordinal).below(n);
-            let used = |n: u32| taken.iter().any(|(port, _)| u32::from(*port) == u32::from(NODE_PORTS.0) + n);
+            let used = |n: u32| {
+                let port = NODE_PORTS.0 + n as u16;
+                taken.range((port, Protocol::Tcp)..).next().is_some_and(|(next, _)| *next == port)
+            };
             pick(size, band(size, 32, 128), draw, used).map(|n| NODE_PORTS.0 + n as u16)
         };
         for i in 0..service.spec.ports.len() {
@@ -140,7 +143,7 @@ impl Cluster {
                 let shared =
                     service.spec.ports[..i].iter().find(|p| p.port == number && p.node_port != 0).map(|p| p.node_port);
                 let Some(chosen) = shared.or_else(|| choose(&taken, i as u64)) else {
-                    return Err("Error from server (InternalError): Internal error occurred: failed to allocate a nodePort: range is full".into());
+                    return Err("Error from server (InternalError): error when creating \"STDIN\": Internal error occurred: failed to allocate a nodePort: range is full".into());
                 };
                 service.spec.ports[i].node_port = chosen;
                 taken.insert((chosen, protocol));
@@ -159,7 +162,7 @@ impl Cluster {
                 true => return Ok(()),
             };
             return Err(format!(
-                "Error from server (InternalError): Internal error occurred: failed to allocate requested HealthCheck NodePort {asked}: {why}"
+                "Error from server (InternalError): error when creating \"STDIN\": Internal error occurred: failed to allocate requested HealthCheck NodePort {asked}: {why}"
             ));
         }
         if checked && service.spec.health_check_node_port == 0 {
@@ -203,6 +206,7 @@ fn settle_families(service: &mut Service) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lab_base::Time;
 
     #[test]
     fn bands() {
@@ -218,5 +222,46 @@ mod tests {
         assert!((0..50).all(|d| pick(100, 16, |n| d % n, |_| false).is_some_and(|n| n >= 16)));
         assert!(pick(100, 16, |n| 3 % n, |n| n >= 16).is_some_and(|n| n < 16));
         assert_eq!(pick(100, 16, |n| 3 % n, |_| true), None);
+    }
+
+    /// A cluster whose every free address of the Service CIDR but one is some Service's.
+    #[test]
+    fn the_range_of_addresses_runs_out() {
+        let (mut cluster, _) = Cluster::new(&crate::Scenario::default(), None);
+        let (first, size) = service_range();
+        let taken = cluster.cluster_ips();
+        let free: Vec<Ipv4Addr> =
+            (0..size).map(|n| Ipv4Addr::from(first + n)).filter(|ip| !taken.contains(&IpAddr::V4(*ip))).collect();
+        let key = |ip: &Ipv4Addr| NamespacedName::new("default", format!("s-{}", u32::from(*ip)));
+        for ip in &free[1..] {
+            let mut service = Service::default();
+            service.metadata.name = key(ip).name;
+            service.metadata.namespace = "default".into();
+            service.spec.cluster_ip = ip.to_string();
+            service.spec.cluster_ips = vec![ip.to_string()];
+            cluster.store.create(Time::ZERO, service);
+        }
+        // Nobody needs to hear of so many.
+        cluster.store.take_changes();
+        let create = |cluster: &mut Cluster, name: &str| {
+            let text = format!(
+                "{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {{ports: [{{port: 80}}]}}}}"
+            );
+            cluster.create_yaml(&text).results
+        };
+        assert_eq!(create(&mut cluster, "last"), ["service/last created"]);
+        let last = cluster.store.get::<Service>(&NamespacedName::new("default", "last")).unwrap();
+        assert_eq!(last.spec.cluster_ip, free[0].to_string());
+        assert_eq!(
+            create(&mut cluster, "more"),
+            [
+                "Error from server (InternalError): error when creating \"STDIN\": Internal error occurred: failed to allocate a serviceIP: range is full"
+            ]
+        );
+        // One that goes leaves its address.
+        cluster.store.remove::<Service>(&key(&free[7]));
+        assert_eq!(create(&mut cluster, "more"), ["service/more created"]);
+        let more = cluster.store.get::<Service>(&NamespacedName::new("default", "more")).unwrap();
+        assert_eq!(more.spec.cluster_ip, free[7].to_string());
     }
 }

@@ -7,8 +7,8 @@ use crate::store::Stored;
 use kube_api::manifest::{self, Content};
 use kube_api::wire::{merge, wire};
 use kube_api::yaml::Tree;
-use kube_api::{Diagnostic, Kind, NamespacedName, Node, Object, ObjectMeta, Service, Taint, with_kind, yaml};
-use lab_protocol::{MarkKind, Phrase};
+use kube_api::{Kind, NamespacedName, Node, Object, ObjectMeta, Service, Taint, validation, with_kind, yaml};
+use lab_protocol::{Diagnostic, MarkKind, Phrase};
 
 impl Cluster {
     /// `kubectl create -f -`: POST. What is there already is an error.
@@ -43,18 +43,24 @@ impl Cluster {
         applied
     }
 
-    /// PATCH with a JSON merge patch. The answer is the complaint, if there is one; else nothing.
+    /// PATCH with a JSON merge patch. The answer is the complaint, if there is one; else the server's warnings.
     pub fn patch(&mut self, kind: &str, namespace: &str, name: &str, patch: &str) -> Applied {
         let mut applied = Applied::default();
         match self.try_patch(kind, namespace, name, patch) {
-            Ok(changed) => applied.changed = changed,
+            Ok((changed, warnings)) => (applied.changed, applied.diagnostics) = (changed, warnings),
             Err(complaint) => applied.results.push(complaint),
         }
         self.tell_watchers();
         applied
     }
 
-    fn try_patch(&mut self, kind: &str, namespace: &str, name: &str, patch: &str) -> Result<bool, String> {
+    fn try_patch(
+        &mut self,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+        patch: &str,
+    ) -> Result<(bool, Vec<Diagnostic>), String> {
         let kind =
             Kind::named(kind).ok_or_else(|| format!("error: the server doesn't have a resource type \"{kind}\""))?;
         let key = NamespacedName::new(if kind.namespaced() { namespace } else { "" }, name);
@@ -75,6 +81,7 @@ impl Cluster {
         if let Some(answer) = parsed.answers.first() {
             return Err(answered(kind, name, &parsed.answers, answer));
         }
+        let said: Vec<Diagnostic> = parsed.diagnostics.iter().filter(|d| d.remark.is_none()).map(diagnostic).collect();
         let Some(Content::Object(mut new)) = parsed.manifests.pop().map(|m| m.content) else {
             return Err("error: unable to parse the patch".into());
         };
@@ -91,7 +98,9 @@ impl Cluster {
             self.mark(MarkKind::Apply, format!("{}/{name}", kind.name()), phrase);
             self.facts.deed(self.now, Deed::Applied { kind: kind.name().into(), name: name.into() });
         }
-        Ok(changed)
+        let generation = self.find(kind, &key).map(|o| o.metadata().generation);
+        let warns = validation::warns_on_update(kind, generation != Some(old.metadata().generation));
+        Ok((changed, if warns { said } else { Vec::new() }))
     }
 
     /// Whether `kubectl apply` wrote this object before, so that it knows what to take away.
@@ -129,9 +138,9 @@ impl Cluster {
                 ));
             }
         }
-        let errors = kube_api::validation::update(&with_meta(&new, &meta), old, self.release);
+        let errors = validation::update(&with_meta(&new, &meta), old, self.release);
         if !errors.is_empty() {
-            return Err(kube_api::validation::envelope(kind, &key.name, &errors));
+            return Err(validation::envelope(kind, &key.name, &errors));
         }
         let now = self.now;
         Ok(match new {
@@ -160,7 +169,7 @@ impl Cluster {
                     new.status.clone_from(&old.status);
                 }
                 new.metadata = meta;
-                self.allocate(&mut new)?;
+                self.allocate(&mut new).map_err(|why| why.replace("error when creating \"STDIN\": ", ""))?;
                 self.store.update::<Service>(key, |o| {
                     o.metadata = new.metadata;
                     o.spec = new.spec;
@@ -213,7 +222,7 @@ fn with_meta(object: &Object, meta: &ObjectMeta) -> Object {
 }
 
 /// What kubectl prints of the server's answers.
-fn answered(kind: Kind, name: &str, answers: &[Diagnostic], first: &Diagnostic) -> String {
+fn answered(kind: Kind, name: &str, answers: &[kube_api::Diagnostic], first: &kube_api::Diagnostic) -> String {
     match first.message.split_once(": ") {
         Some(("BadRequest", rest)) => format!("Error from server (BadRequest): {rest}"),
         _ => {

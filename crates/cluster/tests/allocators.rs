@@ -72,7 +72,7 @@ fn what_is_taken_or_out_of_range_is_refused() {
             "b",
             "type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 30080, ports: [{port: 80}]"
         ),
-        "Error from server (InternalError): Internal error occurred: failed to allocate requested HealthCheck NodePort 30080: provided port is already allocated"
+        "Error from server (InternalError): error when creating \"STDIN\": Internal error occurred: failed to allocate requested HealthCheck NodePort 30080: provided port is already allocated"
     );
 }
 
@@ -107,4 +107,38 @@ fn a_change_of_type_frees_what_the_old_one_had() {
     // What is asked for in the same breath is judged, not dropped.
     let answer = desk.patch("other", "{spec: {type: ClusterIP, ports: [{port: 80, nodePort: 30099}]}}");
     assert!(answer[0].contains("may not be used when `type` is 'ClusterIP'"), "{answer:?}");
+}
+
+/// 2768 node ports, all taken but one.
+#[test]
+fn the_range_of_node_ports_runs_out() {
+    let mut desk = Desk::new();
+    for (i, chunk) in (30_000..32_767_u16).collect::<Vec<_>>().chunks(500).enumerate() {
+        let ports: Vec<String> =
+            chunk.iter().enumerate().map(|(j, p)| format!("{{name: p{j}, port: {}, nodePort: {p}}}", j + 1)).collect();
+        let applied = desk.apply(&format!("full{i}"), &format!("type: NodePort, ports: [{}]", ports.join(", ")));
+        assert_eq!(applied.results, [format!("service/full{i} created")]);
+    }
+    let spec = "type: NodePort, ports: [{port: 80}]";
+    assert_eq!(desk.apply("last", spec).results, ["service/last created"]);
+    assert_eq!(desk.service("last").spec.ports[0].node_port, 32_767);
+    let full = "Internal error occurred: failed to allocate a nodePort: range is full";
+    assert_eq!(
+        desk.refused("more", spec),
+        format!("Error from server (InternalError): error when creating \"STDIN\": {full}")
+    );
+    assert_eq!(desk.service("more"), Service::default());
+    // A Service that becomes another type gets none either, and stays as it was.
+    desk.apply("plain", "ports: [{port: 80}]");
+    assert_eq!(desk.patch("plain", "{spec: {type: NodePort}}"), [format!("Error from server (InternalError): {full}")]);
+    assert_eq!(desk.service("plain").spec.type_, kube_api::ServiceType::ClusterIP);
+    // Another protocol has ports of its own, but a free number is drawn for all of them; chosen ones may be shared.
+    assert_eq!(
+        desk.apply("udp", "type: NodePort, ports: [{port: 80, protocol: UDP, nodePort: 32767}]").results,
+        ["service/udp created"]
+    );
+    let delete = Command::Delete { kind: "Service".into(), namespace: "default".into(), name: "full2".into() };
+    desk.0.execute_at(Time::from_secs(1), delete);
+    assert_eq!(desk.apply("more", spec).results, ["service/more created"]);
+    assert!((31_000..31_500).contains(&desk.service("more").spec.ports[0].node_port));
 }

@@ -317,3 +317,17 @@ fn the_rules_are_those_of_the_terminal() {
         assert!(text.contains("default/my-service cluster IP"));
     }
 }
+
+/// A scenario's objects are read as its own release reads them, wherever its Cluster stands.
+#[test]
+fn a_scenario_is_read_as_its_release_reads() {
+    let old = |release: &str| {
+        let text = format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: web}}\nspec: {{externalIPs: [192.0.2.1], ports: [{{port: 80}}]}}\n---\napiVersion: lab/v1\nkind: Cluster\nspec: {{release: \"{release}\"}}\n"
+        );
+        cluster::Scenario::parse(&text).1.into_iter().map(|d| d.message).collect::<Vec<_>>()
+    };
+    // KEP-5707
+    assert_eq!(old("1.36"), ["spec.externalIPs is deprecated and may no longer be implemented in some clusters"]);
+    assert_eq!(old("1.35"), Vec::<String>::new());
+}

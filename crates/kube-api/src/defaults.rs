@@ -100,6 +100,12 @@ fn service(service: &mut Service) {
 
 fn pod(pod: &mut Pod) {
     pod_spec(&mut pod.spec);
+    // A limit without a request is a request too (`SetDefaults_Pod`: not in templates).
+    for container in pod.spec.init_containers.iter_mut().chain(&mut pod.spec.containers) {
+        for (name, limit) in &container.resources.limits {
+            container.resources.requests.entry(name.clone()).or_insert_with(|| limit.clone());
+        }
+    }
     // Set at admission, in Pods only, not in templates.
     let covers = |t: &Toleration, taint: &str| {
         (t.key == taint || t.key.is_empty()) && (t.effect.is_empty() || t.effect == "NoExecute")
@@ -123,10 +129,6 @@ fn pod_spec(spec: &mut PodSpec) {
     }
     spec.termination_grace_period_seconds.get_or_insert(GRACE_SECONDS);
     for container in spec.init_containers.iter_mut().chain(&mut spec.containers) {
-        // A limit without a request is a request too.
-        for (name, limit) in &container.resources.limits {
-            container.resources.requests.entry(name.clone()).or_insert_with(|| limit.clone());
-        }
         let probes = [&mut container.readiness_probe, &mut container.liveness_probe, &mut container.startup_probe];
         probes.into_iter().flatten().for_each(probe);
     }

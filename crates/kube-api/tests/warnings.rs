@@ -64,3 +64,37 @@ fn versions_that_were_removed() {
         assert_eq!((answer.path.as_str(), answer.hint.as_deref()), ("apiVersion", Some(now)));
     }
 }
+
+/// The texts of `pkg/api/pod/warnings.go`.
+#[test]
+fn pods() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: a.b}\nspec:\n  nodeSelector: {beta.kubernetes.io/os: linux}\n  containers:\n  - name: a\n    image: a\n    env: [{name: X, value: '1'}, {name: X, value: '2'}, {name: X, value: $(X)3}]\n    resources: {limits: {memory: 100m}}\n    ports: [{containerPort: 80}, {containerPort: 80, protocol: UDP}]\n  - {name: b, image: b, ports: [{containerPort: 80}, {containerPort: 80, hostPort: 80}]}\n";
+    let messages: Vec<(u32, String)> = warned(text, 30).into_iter().map(|(_, line, message)| (line, message)).collect();
+    let want = [
+        (
+            3,
+            "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]",
+        ),
+        (5, "spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use \"kubernetes.io/os\" instead"),
+        (
+            10,
+            "spec.containers[0].resources.limits[memory]: fractional byte value \"100m\" is invalid, must be an integer",
+        ),
+        (
+            10,
+            "spec.containers[0].resources.requests[memory]: fractional byte value \"100m\" is invalid, must be an integer",
+        ),
+        (9, "spec.containers[0].env[1]: hides previous definition of \"X\", which may be dropped when using apply"),
+        (12, "spec.containers[1].ports[0]: duplicate port definition with spec.containers[0].ports[0]"),
+        (12, "spec.containers[1].ports[1]: overlapping port definition with spec.containers[0].ports[0]"),
+        (12, "spec.containers[1].ports[1]: overlapping port definition with spec.containers[1].ports[0]"),
+    ];
+    assert_eq!(messages, want.map(|(line, message)| (line, message.to_owned())));
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  selector: {matchLabels: {a: b}}\n  template:\n    metadata: {labels: {a: b}}\n    spec:\n      affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/hostname}]}}\n      containers: [{name: a, image: a}]\n";
+    assert_eq!(
+        warned(deployment, 30).into_iter().map(|w| w.2).collect::<Vec<_>>(),
+        [
+            "spec.template.spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector: a null labelSelector results in matching no pod"
+        ]
+    );
+}

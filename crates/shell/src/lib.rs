@@ -90,6 +90,13 @@ impl World<'_> {
         self.out.stderr.push_str(line);
         self.out.stderr.push('\n');
     }
+    /// A warning of the server: each is told once (`NewWarningWriter` with `Deduplicate`).
+    pub fn warn(&mut self, message: &str) {
+        let line = format!("Warning: {message}");
+        if !self.out.stderr.lines().any(|l| l == line) {
+            self.complain(&line);
+        }
+    }
     /// A line on standard error, and the end.
     pub fn fail(&mut self, line: &str) -> Step {
         self.complain(line);

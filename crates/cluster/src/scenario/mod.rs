@@ -15,7 +15,7 @@ pub use workload::{Distribution, Sigterm, WorkloadSpec};
 
 use fault::FaultSpec;
 use kube_api::manifest::{self, Content};
-use kube_api::{Diagnostic, Object, yaml};
+use kube_api::{Diagnostic, Object, Release, yaml};
 use lab_base::Time;
 use lab_protocol::Fault;
 
@@ -39,9 +39,14 @@ fn complain(tree: &yaml::Tree, document: u32, path: &str, message: &str) -> Diag
 }
 
 impl Scenario {
-    /// Reads a scenario. What can't be read is told; what can is in the scenario all the same.
+    /// Reads a scenario, as the release of its Cluster reads objects. What can't be read is told; what can is in the scenario
+    /// all the same.
     pub fn parse(text: &str) -> (Scenario, Vec<Diagnostic>) {
-        Scenario::of(manifest::parse(text))
+        let read = Scenario::of(manifest::parse(text));
+        match read.0.cluster.release.parse::<Release>() {
+            Ok(release) if release != Release::default() => Scenario::of(manifest::parse_as(text, release)),
+            _ => read,
+        }
     }
 
     /// Takes a text as a scenario that has been read already.

@@ -18,6 +18,7 @@ mod warnings;
 
 pub use errors::FieldError;
 pub(crate) use warnings::warnings;
+pub use warnings::warns_on_update;
 
 use crate::Release;
 use crate::objects::{Kind, Object};

@@ -27,6 +27,7 @@ pub fn send(world: &mut World<'_>, item: &Item, patch: Tree) -> Result<bool, Str
         name: item.meta.name.clone(),
         patch: yaml::document(&patch),
     });
+    applied.diagnostics.iter().filter(|d| !d.error).for_each(|d| world.warn(&d.message));
     match applied.results.into_iter().next() {
         Some(complaint) => Err(complaint),
         None => Ok(applied.changed),

@@ -78,9 +78,23 @@ fn send(world: &mut World<'_>, name: &str, text: &str, dry: Option<&str>, comman
             world.complain(&format!("error: resource mapping not found for name: \"\" namespace: \"\" from {shown:?}: no matches for kind {kind:?} in version \"lab/v1\"\nensure CRDs are installed first"));
         }
     }
-    for warning in parsed.diagnostics.iter().filter(|d| d.severity == kube_api::Severity::Warning) {
-        world.complain(&format!("Warning: {}", warning.message));
-    }
+    // The server's own warnings come with its answers; ours are about the text.
+    let warnings = |of: &dyn Fn(&kube_api::Diagnostic) -> bool| -> Vec<kube_api::Diagnostic> {
+        let warns = |d: &&kube_api::Diagnostic| d.severity == kube_api::Severity::Warning && of(d);
+        parsed.diagnostics.iter().filter(warns).cloned().collect()
+    };
+    warnings(&|d| d.remark.is_some()).iter().for_each(|w| world.warn(&w.message));
+    let stands = |world: &World<'_>| -> Vec<Option<(u64, i64)>> {
+        let meta = |m: &manifest::Manifest| match &m.content {
+            manifest::Content::Object(o) => {
+                let found = world.cluster().find(o.kind(), &o.metadata().key())?;
+                Some((found.metadata().resource_version, found.metadata().generation))
+            }
+            manifest::Content::Lab { .. } => None,
+        };
+        parsed.manifests.iter().map(meta).collect()
+    };
+    let before = stands(world);
     let mut good = complaints.is_empty();
     if let Some(dry) = dry {
         for manifest in &parsed.manifests {
@@ -101,6 +115,19 @@ fn send(world: &mut World<'_>, name: &str, text: &str, dry: Option<&str>, comman
             unapplied = warn_of_unapplied(world, &parsed);
         }
         let applied = world.api.execute(command);
+        for ((manifest, was), is) in parsed.manifests.iter().zip(&before).zip(stands(world)) {
+            let manifest::Content::Object(object) = &manifest.content else { continue };
+            let asked = match was {
+                None => is.is_some(),
+                Some((version, generation)) => is.is_some_and(|(v, g)| {
+                    v != *version && kube_api::validation::warns_on_update(object.kind(), g != *generation)
+                }),
+            };
+            if asked {
+                let of = |d: &kube_api::Diagnostic| d.remark.is_none() && d.document == manifest.document;
+                warnings(&of).iter().for_each(|w| world.warn(&w.message));
+            }
+        }
         for line in &applied.results {
             if line.starts_with("Error") || line.starts_with("The ") || line.starts_with("error") {
                 world.complain(&line.replacen(
@@ -219,6 +246,9 @@ pub fn make(world: &mut World<'_>, args: &Args, object: Tree, done: &str) -> Ste
             };
             return world.fail(&text);
         }
+        let said =
+            parsed.diagnostics.iter().filter(|d| d.remark.is_none() && d.severity == kube_api::Severity::Warning);
+        said.for_each(|d| world.warn(&d.message));
         let applied = world.api.execute(Command::Create { yaml: yaml::document(&sent) });
         if !applied.changed {
             let refused = applied.diagnostics.iter().find(|d| d.error).map(|d| &d.message);
