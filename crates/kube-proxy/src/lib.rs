@@ -10,6 +10,7 @@ mod conntrack;
 pub mod endpoints_change_tracker;
 pub mod iptables;
 pub mod ipvs;
+mod known;
 pub mod nftables;
 mod node_port_addresses;
 mod objects;

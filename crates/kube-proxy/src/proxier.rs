@@ -1,8 +1,9 @@
 //! kube-proxy of one node and family: what changed, and the rules after the last sync.
 
 use crate::conntrack::{Events, StaleConnections, UdpServing};
-use crate::endpoints_change_tracker::{EndpointInfo, Endpoints, EndpointsMap, endpoints_by_port, slice_service};
+use crate::endpoints_change_tracker::{Endpoints, EndpointsMap, endpoints_by_port, slice_service};
 use crate::iptables::{self, LARGE_CLUSTER_ENDPOINTS_THRESHOLD};
+use crate::known::{Counts, Known, Synced};
 use crate::node_port_addresses::NodePortAddresses;
 use crate::origin::Origins;
 use crate::rules::{Mode, Rules};
@@ -48,70 +49,6 @@ pub(crate) struct Context<'a> {
     pub(crate) large_cluster: bool,
     /// The first origin id to give out.
     pub(crate) first_origin: u32,
-}
-
-/// What is counted of a port's endpoints.
-#[derive(Clone, Debug, Default)]
-struct Counts {
-    /// Endpoints in whatever condition.
-    known: usize,
-    /// Those on this node in whatever condition.
-    local: Vec<SocketAddr>,
-    /// Addresses of ready ones on this node.
-    local_ready: Vec<IpAddr>,
-}
-
-/// A service port as it was synced.
-#[derive(Debug)]
-struct Synced {
-    info: Arc<ServicePortInfo>,
-    endpoints: Categorized,
-    counts: Counts,
-    first_origin: u32,
-}
-
-impl Synced {
-    /// Endpoints for traffic to the cluster IP. IPVS uses endpoints anywhere where policy `Local` has none here.
-    fn internal(&self, ipvs: bool) -> &[EndpointInfo] {
-        if self.info.internal_policy_local && !(ipvs && self.endpoints.local.is_empty()) {
-            &self.endpoints.local
-        } else {
-            &self.endpoints.cluster
-        }
-    }
-}
-
-/// A Service as it is known.
-#[derive(Clone, Debug)]
-struct Known {
-    key: Arc<NamespacedName>,
-    /// Whether the next sync looks at it.
-    dirty: bool,
-    /// Its ports, as of its object.
-    ports: Arc<[Arc<ServicePortInfo>]>,
-    /// Its slices by name, in order.
-    slices: Vec<(String, Arc<EndpointSlice>)>,
-    /// Its ports as of the last sync, in order of the rules.
-    synced: Vec<Arc<Synced>>,
-    /// Serving endpoints of its UDP ports, as of the last sync.
-    udp_serving: Arc<UdpServing>,
-}
-
-impl Known {
-    fn new(key: Arc<NamespacedName>) -> Known {
-        let (ports, udp_serving) = (Arc::default(), Arc::default());
-        Known { key, dirty: false, ports, slices: Vec::new(), synced: Vec::new(), udp_serving }
-    }
-    fn is_empty(&self) -> bool {
-        self.ports.is_empty() && self.slices.is_empty() && self.synced.is_empty()
-    }
-    fn synced(&self, key: &str) -> Option<&Arc<Synced>> {
-        self.synced.iter().find(|s| &*s.info.key == key)
-    }
-    /// Its slice of this name, or where it would stand.
-    fn slice(&self, name: &str) -> Result<usize, usize> {
-        self.slices.binary_search_by(|(other, _)| other.as_str().cmp(name))
-    }
 }
 
 /// kube-proxy of one node and family. A clone shares structure with the original.
