@@ -50,3 +50,16 @@ pub fn listen<E: JsCast + wasm_bindgen::convert::FromWasmAbi + 'static>(
     let _ = target.add_event_listener_with_callback(name, closure.as_ref().unchecked_ref());
     closure.forget();
 }
+
+/// Adds an element with a class and a text to another one.
+pub fn add(parent: &web_sys::Element, tag: &str, class: &str, text: &str) -> web_sys::Element {
+    let element = document().create_element(tag).unwrap_or_else(|_| parent.clone());
+    if !class.is_empty() {
+        element.set_class_name(class);
+    }
+    if !text.is_empty() {
+        element.set_text_content(Some(text));
+    }
+    let _ = parent.append_child(&element);
+    element
+}

@@ -6,7 +6,7 @@ use super::run::{PATIENCE, Run, Writers};
 use super::worker::EngineWorker;
 use super::{EngineStatus, Notice, OpenOptions, Opened};
 use lab_base::Time;
-use lab_protocol::{Change, ClusterId, Command, Diagnostic, Fix, LessonView, Phrase, Reply, Request};
+use lab_protocol::{Change, ClusterId, Command, Diagnostic, Fix, LessonView, Phrase, Reply, Request, RulesView};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -390,9 +390,9 @@ pub async fn read_lesson(
 }
 
 /// A node's rules.
-pub async fn rules(cluster: ClusterId, node: String) -> String {
-    match request(|ticket| Request::Rules { cluster, ticket, node }).await {
-        Some(Reply::Rules { text, .. }) => text,
-        _ => String::new(),
+pub async fn rules(cluster: ClusterId, at: Time, node: String) -> Option<Box<RulesView>> {
+    match request(|ticket| Request::Rules { cluster, ticket, at, node }).await {
+        Some(Reply::Rules { rules, .. }) => Some(rules),
+        _ => None,
     }
 }

@@ -11,6 +11,7 @@ mod pump;
 mod run;
 pub mod scene;
 pub mod store;
+mod why;
 mod worker;
 
 pub use client::{check, compare, format, read_lesson};
@@ -19,9 +20,10 @@ pub use hooks::count;
 pub use pump::{add_drawer, redraw, with_run};
 pub use run::Run as RunView;
 pub use scene::Scene;
+pub use why::Question;
 
 use lab_base::Time;
-use lab_protocol::{ClusterId, Command, Diagnostic, Fault, Id, Mark, Recorded, TaskReport};
+use lab_protocol::{ClusterId, Command, Diagnostic, Fault, Id, Mark, ProxyMode, Recorded, RulesView, TaskReport};
 use leptos::prelude::*;
 use run::Writers;
 use std::sync::Arc;
@@ -132,6 +134,8 @@ pub struct Lab {
     pub commands_changed: ReadSignal<u64>,
     /// The thing that is to be shown in full.
     pub focus: ReadSignal<Option<Id>>,
+    /// What was asked last.
+    pub asked: ReadSignal<Option<Question>>,
     /// Whether things on the stage can be picked and broken.
     pub interactive: bool,
     writers: Writers,
@@ -163,6 +167,7 @@ impl Lab {
             charts: writers.charts.read_only(),
             commands_changed: writers.commands.read_only(),
             focus: writers.focus.read_only(),
+            asked: writers.asked.read_only(),
             interactive,
             writers,
         }
@@ -179,6 +184,7 @@ impl Lab {
         w.horizon.set(options.at);
         w.playing.set(options.autoplay);
         w.focus.set(None);
+        w.asked.set(None);
         client::reopen(self.id, options);
         w.commands.update(|n| *n += 1);
     }
@@ -245,9 +251,13 @@ impl Lab {
         pump::wake();
     }
 
-    /// A node's rules as `iptables-save` prints them.
-    pub async fn rules(&self, node: String) -> String {
-        client::rules(self.id, node).await
+    /// The kube-proxy of a node gets another mode at the shown moment.
+    pub fn set_proxy_mode(&self, node: String, mode: ProxyMode) {
+        client::command(self.id, Command::SetProxyMode { node, mode });
+    }
+    /// A node's rules at the shown moment.
+    pub async fn rules(&self, node: String) -> Option<Box<RulesView>> {
+        client::rules(self.id, self.asked_time(), node).await
     }
     /// What has been done, for storage.
     pub fn commands(&self) -> Vec<Recorded> {
@@ -256,6 +266,10 @@ impl Lab {
     /// Opens the panel of a Pod, Service, node or client on the stage; None closes it.
     pub fn focus_on(&self, thing: Option<Id>) {
         self.writers.focus.set(thing);
+    }
+    /// Asks why.
+    pub fn ask(&self, question: Question) {
+        self.writers.asked.set(Some(question));
     }
     /// The notice was read.
     pub fn dismiss_notice(&self) {

@@ -26,6 +26,7 @@ pub struct Writers {
     pub charts: RwSignal<u64>,
     pub commands: RwSignal<u64>,
     pub focus: RwSignal<Option<lab_protocol::Id>>,
+    pub asked: RwSignal<Option<super::Question>>,
 }
 
 impl Writers {
@@ -45,6 +46,7 @@ impl Writers {
             charts: RwSignal::new(0),
             commands: RwSignal::new(0),
             focus: RwSignal::new(None),
+            asked: RwSignal::new(None),
         }
     }
 }

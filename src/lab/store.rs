@@ -170,8 +170,13 @@ impl FrameStore {
     }
 
     /// Requests whose first packet reaches its end between the moments.
-    pub fn motions(&self, from: Time, to: Time) -> impl Iterator<Item = &Motion> {
+    pub fn motions(&self, from: Time, to: Time) -> impl DoubleEndedIterator<Item = &Motion> {
         self.motions.range((from, 0)..=(to, u64::MAX)).map(|(_, m)| m)
+    }
+
+    /// The request of this number.
+    pub fn motion(&self, id: u64) -> Option<&Motion> {
+        self.motions.get(&(*self.arrival.get(&id)?, id))
     }
 
     /// Requests that arrived before `at` and whose client gives up after `fading`.

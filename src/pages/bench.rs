@@ -1,7 +1,8 @@
 //! The bench: tabs, and what they show. Wide: under the stage. On a phone: the tabs lie at the bottom, the text is one of them.
 
-use super::{Pane, Session, events::Events, icon, rules::Rules};
-use crate::i18n::{t, tn};
+use super::{Pane, Session, events::Events, icon, rules::Rules, why::Why};
+use crate::i18n::{t, tf, tn};
+use crate::lab::Question;
 use crate::{dom, lab};
 use leptos::html;
 use leptos::prelude::*;
@@ -10,10 +11,11 @@ use wasm_bindgen::JsCast;
 /// Where the page has one column.
 pub const PHONE: &str = "(max-width: 760px)";
 
-const TABS: [(Pane, &str); 5] = [
+const TABS: [(Pane, &str); 6] = [
     (Pane::Lesson, "lesson"),
     (Pane::Yaml, "yaml"),
     (Pane::Rules, "rules"),
+    (Pane::Why, "why"),
     (Pane::Metrics, "metrics"),
     (Pane::Events, "events"),
 ];
@@ -42,6 +44,12 @@ pub fn Bench(session: Session) -> impl IntoView {
         let name = TABS.iter().find(|(pane, _)| *pane == shown.get()).map_or("yaml", |(_, name)| name);
         let _ = dom::root().set_attribute("data-pane", name);
     });
+    // Who asks on the stage reads the answer here.
+    Effect::new(move || match session.lab.asked.get() {
+        Some(Question::Rules(_)) => session.pane.set(Pane::Rules),
+        Some(_) => session.pane.set(Pane::Why),
+        None => {}
+    });
     // What was visited stays, so that nothing is lost or drawn for nothing.
     let visited = RwSignal::new(vec![Pane::Yaml]);
     Effect::new(move || {
@@ -65,6 +73,9 @@ pub fn Bench(session: Session) -> impl IntoView {
                 </Panel>
                 <Panel pane=Pane::Rules name="rules" shown>
                     {move || was(Pane::Rules).then(|| view! { <Rules session shown/> })}
+                </Panel>
+                <Panel pane=Pane::Why name="why" shown>
+                    {move || was(Pane::Why).then(|| view! { <Why session shown/> })}
                 </Panel>
                 <Panel pane=Pane::Metrics name="metrics" shown>
                     {move || was(Pane::Metrics).then(|| view! { <div class="pane-metrics scrolls"><crate::chart::Charts lab=session.lab/></div> })}
@@ -287,8 +298,21 @@ fn Documents(session: Session) -> impl IntoView {
     });
     view! {
         <div class="files">
-            {move || found.get().into_iter().take(6).map(|(line, name)| view! {
-                <button on:click=move |_| editor.go_to(line, 1) title=t("editor-go-to")>{name}</button>
+            {move || found.get().into_iter().take(6).map(|(line, name)| {
+                let service = name.strip_prefix("Service/").map(str::to_owned);
+                let label = tf("rules-of-service", &[("name", service.as_deref().unwrap_or_default())]);
+                let rules = service.map(|service| view! {
+                    <button class="files-rules" aria-label=label.clone() title=label on:click=move |_| {
+                        let scene = session.lab.scene.get_untracked();
+                        if let Some(found) = scene.services.values().find(|s| s.name == service) {
+                            session.lab.ask(Question::Rules(found.id));
+                        }
+                    }>{t("tab-rules")}</button>
+                });
+                view! {
+                    <button on:click=move |_| editor.go_to(line, 1) title=t("editor-go-to")>{name}</button>
+                    {rules}
+                }
             }).collect_view()}
             {move || editor.changed.get().then(|| view! { <i class="dirty" title=t("editor-changed")></i><span class="sr">{t("editor-changed")}</span> })}
         </div>

@@ -11,6 +11,8 @@ mod playground;
 mod rules;
 mod session;
 mod shell;
+mod story;
+mod why;
 
 pub use session::{Pane, Session};
 

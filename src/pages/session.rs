@@ -20,6 +20,8 @@ pub enum Pane {
     Yaml,
     /// A node's rules.
     Rules,
+    /// Why something happened.
+    Why,
     /// Charts.
     Metrics,
     /// What happened.

@@ -4,6 +4,7 @@ use super::dots::{self, Blot, Phase};
 use super::geometry::{Curve, Form, Geometry, Spot, Wire};
 use super::topology::{Thing, Topology};
 use crate::lab::{self, RunView};
+use lab_base::Time;
 use lab_protocol::{Id, Motion};
 use leptos::prelude::{document, window};
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ pub struct Painter {
     /// Where Pods stood last, and their hues: requests still go to those that are gone.
     stood: BTreeMap<Id, (Spot, u8)>,
     blank: bool,
+    /// Where each request was drawn last, with the moment at which it was sent.
+    drawn: Vec<((f64, f64), u64, Time)>,
 }
 
 /// Dots of one colour.
@@ -78,7 +81,15 @@ impl Painter {
             ways: BTreeMap::new(),
             stood: BTreeMap::new(),
             blank: true,
+            drawn: Vec::new(),
         })
+    }
+
+    /// The request that was drawn next to a place, within `reach` pixels.
+    pub fn at(&self, (x, y): (f64, f64), reach: f64) -> Option<(u64, Time)> {
+        let far = |p: (f64, f64)| (p.0 - x) * (p.0 - x) + (p.1 - y) * (p.1 - y);
+        let near = self.drawn.iter().filter(|(p, ..)| far(*p) <= reach * reach);
+        near.min_by(|a, b| far(a.0).total_cmp(&far(b.0))).map(|(_, id, sent)| (*id, *sent))
     }
 
     /// Lines have moved.
@@ -156,6 +167,7 @@ impl Painter {
     fn sheet(&mut self, run: &RunView, geometry: &Geometry, topology: &Topology) -> Sheet {
         let (at, stretch, speed) = (run.clock.view(), run.clock.stretch(), run.clock.speed);
         let mut sheet = Sheet::default();
+        self.drawn.clear();
         let Some(scene) = run.store.scene(at) else { return sheet };
         if self.ways.is_empty() {
             for (id, pod) in scene.pods.iter() {
@@ -181,7 +193,9 @@ impl Painter {
                 sheet.lost.insert((motion.client, motion.pod), curve);
             }
             let hue = motion.pod.and_then(|p| self.stood.get(&p)).map(|(_, hue)| usize::from(*hue % 6));
-            put(&mut sheet, phase, way, hue, apart(motion.id));
+            if let Some(point) = put(&mut sheet, phase, way, hue, apart(motion.id)) {
+                self.drawn.push((point, motion.id, motion.sent));
+            }
         }
         sheet
     }
@@ -266,28 +280,29 @@ fn apart(id: u64) -> f64 {
     f64::from((id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8) / 256.0 * 0.2
 }
 
-/// Puts one request on the sheet.
-fn put(sheet: &mut Sheet, phase: Phase, way: Way, hue: Option<usize>, apart: f64) {
+/// Puts one request on the sheet. Where it is, if anywhere.
+fn put(sheet: &mut Sheet, phase: Phase, way: Way, hue: Option<usize>, apart: f64) -> Option<(f64, f64)> {
     let Way { first, second, .. } = way;
     let place = |short: f64| match (second, first) {
         (Some(curve), _) => Some(curve.at(short)),
         (None, Some(curve)) => Some(curve.at(if short < 0.9 { short + 0.08 } else { 1.0 })),
         _ => None,
     };
-    match phase {
-        Phase::First(f) => sheet.ink.extend(first.map(|c| c.at(f))),
-        Phase::Second(f) => {
-            let Some(point) = second.map(|c| c.at(f)) else { return };
-            match hue {
-                Some(hue) => sheet.hues[hue].push(point),
-                None => sheet.ink.push(point),
-            }
-        }
-        Phase::Blot(Blot::Unknown, f) => sheet.blots.extend(first.map(|c| (Blot::Unknown, f, c.at(0.0)))),
-        Phase::Blot(blot, f) => sheet.blots.extend(place(0.95).map(|p| (blot, f, p))),
-        Phase::Waits => sheet.rings.extend(place(SHORT_OF - apart).map(|p| (0.0, p))),
-        Phase::Fades(f) => sheet.rings.extend(place(SHORT_OF - apart).map(|p| (f, p))),
+    let point = match phase {
+        Phase::First(f) => first.map(|c| c.at(f)),
+        Phase::Second(f) => second.map(|c| c.at(f)),
+        Phase::Blot(Blot::Unknown, _) => first.map(|c| c.at(0.0)),
+        Phase::Blot(..) => place(0.95),
+        Phase::Waits | Phase::Fades(_) => place(SHORT_OF - apart),
+    }?;
+    match (phase, hue) {
+        (Phase::Second(_), Some(hue)) => sheet.hues[hue].push(point),
+        (Phase::First(_) | Phase::Second(_), _) => sheet.ink.push(point),
+        (Phase::Blot(blot, f), _) => sheet.blots.push((blot, f, point)),
+        (Phase::Waits, _) => sheet.rings.push((0.0, point)),
+        (Phase::Fades(f), _) => sheet.rings.push((f, point)),
     }
+    Some(point)
 }
 
 /// A request's way. A Service's row may be gone from the card while requests still go to its Pod: then from the card's edge.

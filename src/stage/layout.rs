@@ -328,7 +328,8 @@ impl Plan<'_> {
             let (from, to) = (self.geometry.spot(&Thing::Client(*client)), self.geometry.spot(&target));
             let x = from.x + from.w / 2.0;
             let enter = (to.x + to.w / 2.0) + (x - (to.x + to.w / 2.0)) * 0.66;
-            let enter = enter.clamp(to.x + 14.0, to.x + to.w - 14.0);
+            // A page that is being laid out can be narrower than any card.
+            let enter = enter.min(to.x + to.w - 14.0).max(to.x + 14.0);
             let curve = Curve::upright((x, from.y + from.h), (enter, to.y));
             self.geometry.curves.insert(Wire::In(*client, target), curve);
         }

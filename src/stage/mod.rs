@@ -119,7 +119,20 @@ pub fn Stage(
     let scroll = NodeRef::<html::Div>::new();
     watch_size(view_box, width);
     place(ctx, width, picture.clone());
-    paint(ctx, canvas, picture);
+    paint(ctx, canvas, picture.clone());
+    let picture = StoredValue::new_local(picture);
+    let ask = move |event: web_sys::MouseEvent| {
+        let Some(element) = view_box.get_untracked().filter(|_| lab.interactive) else { return };
+        let rect = element.get_bounding_client_rect();
+        let point = (f64::from(event.client_x()) - rect.left(), f64::from(event.client_y()) - rect.top());
+        // A finger is less exact than a mouse.
+        let coarse = window().match_media("(pointer: coarse)").ok().flatten().is_some_and(|m| m.matches());
+        let reach = if coarse { 22.0 } else { 12.0 };
+        let found = picture.with_value(|p| p.borrow().painter.as_ref().and_then(|p| p.at(point, reach)));
+        if let Some((id, sent)) = found {
+            lab.ask(crate::lab::Question::Request { id, sent });
+        }
+    };
 
     let closed = move || lab.focus_on(None);
     let size = move || {
@@ -133,7 +146,7 @@ pub fn Stage(
             <Notices lab/>
             <div class="stage-body" class:is-hidden=move || as_table.get()>
                 <div class="stage-scroll" tabindex="-1" node_ref=scroll>
-                    <div class="stage-view" node_ref=view_box style:height=size on:keydown=move |e| keys(ctx, &e)>
+                    <div class="stage-view" node_ref=view_box style:height=size on:keydown=move |e| keys(ctx, &e) on:click=ask>
                         <edges::Picture ctx/>
                         <canvas class="stage-dots" node_ref=canvas aria-hidden="true"></canvas>
                     </div>

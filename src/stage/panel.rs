@@ -5,7 +5,7 @@ use super::pods::{outline, state_class};
 use super::topology::Thing;
 use super::{Ctx, focus, words};
 use crate::i18n::{group, t, tf};
-use crate::lab::Scene;
+use crate::lab::{Question, Scene};
 use lab_protocol::{Fault, Id, NodeView, PodRef, PodState, PodView, ServiceView};
 use leptos::html;
 use leptos::prelude::*;
@@ -16,6 +16,7 @@ const WIDTH: f64 = 268.0;
 /// What can be done to a thing.
 #[derive(Clone, PartialEq)]
 enum Deed {
+    Ask(&'static str, Question),
     Fault(&'static str, Fault),
     Delete(&'static str, String, String),
 }
@@ -102,6 +103,7 @@ fn pod_sheet(pod: &PodView, scene: &Scene) -> Sheet {
             });
         }
     }
+    deeds.push(Deed::Ask("why-pod-ask", Question::Pod(pod.id)));
     Sheet {
         kind: "Pod".into(),
         title: pod.name.clone(),
@@ -168,7 +170,10 @@ fn service_sheet(service: &ServiceView) -> Sheet {
         state: String::new(),
         glyph: None,
         facts,
-        deeds: vec![Deed::Delete("Service", service.namespace.clone(), service.name.clone())],
+        deeds: vec![
+            Deed::Delete("Service", service.namespace.clone(), service.name.clone()),
+            Deed::Ask("rules-ask", Question::Rules(service.id)),
+        ],
     }
 }
 
@@ -305,13 +310,14 @@ pub fn Panel(ctx: Ctx, scroll: NodeRef<html::Div>, close: Callback<()>) -> impl 
                     <div class="panel-deeds" role="group" aria-label=t("stage-deeds")>
                         {move || deeds.get().into_iter().map(|deed| {
                             let key = match &deed {
-                                Deed::Fault(key, _) => key,
+                                Deed::Ask(key, _) | Deed::Fault(key, _) => key,
                                 Deed::Delete(..) => "fault-delete-service",
                             };
                             let does = t(&format!("{key}-does"));
                             view! {
                                 <button class="deed" on:click=move |_| {
                                     match deed.clone() {
+                                        Deed::Ask(_, question) => lab.ask(question),
                                         Deed::Fault(_, fault) => lab.fault(fault),
                                         Deed::Delete(kind, namespace, name) => lab.delete(kind, &namespace, &name),
                                     }

@@ -17,6 +17,7 @@ mod list;
 mod net;
 pub mod nft;
 mod ops;
+mod origins;
 mod outcome;
 mod packet;
 mod pass;

@@ -93,11 +93,9 @@ impl Engine {
                     Err(mistakes) => Reply::LessonFailed { ticket, diagnostics: mistakes },
                 }]
             }
-            Request::Rules { cluster, ticket, node } => self.with(cluster, |running| {
-                let machine = running.cluster().machine(&node);
-                let text = machine.map(|m| m.kernel.rules_text()).unwrap_or_default();
-                vec![Reply::Rules { ticket, text }]
-            }),
+            Request::Rules { cluster, ticket, at, node } => {
+                self.with(cluster, |running| vec![Reply::Rules { ticket, rules: Box::new(running.rules(&node, at)) }])
+            }
             Request::Why { cluster, ticket, request, sent, modes } => self.with(cluster, |running| {
                 vec![Reply::Why { ticket, story: running.why(request, sent, modes).map(Box::new) }]
             }),

@@ -3,7 +3,7 @@
 use cluster::{Cluster, FrameMaker, Recording, Timeline, diagnostic};
 use lab_base::{Span, Time};
 use lab_protocol::{
-    Change, ClusterId, Command, Diagnostic, Failover, Fault, Frame, Recorded, Reply, Story, TaskReport,
+    Change, ClusterId, Command, Diagnostic, Failover, Fault, Frame, Recorded, Reply, RulesView, Story, TaskReport,
 };
 use lesson::{Checker, Checks};
 
@@ -76,6 +76,10 @@ impl Running {
             return self.cluster().facts().failovers().views();
         }
         self.at(at).facts().failovers().views()
+    }
+
+    pub(crate) fn rules(&self, node: &str, at: Time) -> RulesView {
+        self.timeline.rules(node, at)
     }
 
     pub(crate) fn has_hooks(&self) -> bool {

@@ -5,7 +5,8 @@ use datapath::{Flow, L4};
 use engine::Engine;
 use lab_base::{Span, Time};
 use lab_protocol::{
-    Chapter, ClusterId, Command, Fault, FieldRef, Frame, Id, Motion, Outcome, ProxyMode, Reply, Request, Story, Tone,
+    Chapter, ClusterId, Command, Fault, FieldRef, Frame, Id, LineNote, Motion, Outcome, ProxyMode, Reply, Request,
+    RulesView, Story, Tone,
 };
 use std::collections::BTreeMap;
 
@@ -287,5 +288,75 @@ fn stories_have_words() {
                 }
             }
         }
+    }
+}
+
+fn rules(page: &mut Page, node: &str, at: Time) -> RulesView {
+    let request = Request::Rules { cluster: ONE, ticket: 4, at, node: node.into() };
+    match page.engine.handle(request).pop() {
+        Some(Reply::Rules { rules, .. }) => *rules,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Each line with what is known of it.
+fn noted(rules: &RulesView) -> Vec<(&str, LineNote, Option<&FieldRef>)> {
+    let lines: Vec<&str> = rules.text.lines().collect();
+    let field = |n: &LineNote| rules.fields.get((n.field as usize).checked_sub(1)?);
+    rules.notes.iter().map(|n| (lines[n.line as usize], *n, field(n))).collect()
+}
+
+/// The packets that a node's rules sent to endpoints are the requests that it forwarded, in each mode.
+#[test]
+fn rules_say_where_they_come_from_and_what_met_them() {
+    let mut page = Page::open(BUSY);
+    page.run(Time::from_secs(4));
+    let at = Time::from_millis(3_500);
+    let endpoint =
+        [("node-a", "-j DNAT --to-destination 10.244."), ("node-b", "dnat to 10.244."), ("node-c", "  -> 10.244.")];
+    for (node, ends) in endpoint {
+        let rules = rules(&mut page, node, at);
+        assert_eq!(rules.since, Time::ZERO, "no sync since the start");
+        let to_web: Vec<_> = noted(&rules)
+            .into_iter()
+            .filter(|(line, _, f)| line.contains(ends) && f.is_some_and(|f| f.name == "web"))
+            .collect();
+        let (mut alone, _, _) = Timeline::new(BUSY, None, ());
+        alone.seek(at);
+        let entries = alone
+            .cluster()
+            .machine(node)
+            .map(|m| m.kernel.conntrack().iter(at).filter(|(f, e)| f.proto == L4::Tcp && e.nat.dst != f.dst).count());
+        let packets: u32 = to_web.iter().map(|(_, note, _)| note.packets).sum();
+        assert_eq!(Some(packets as usize), entries, "{node}: {to_web:?}");
+        assert!(packets > 20, "{node} {packets}");
+        // A Service without endpoints is rejected, and says whose field that is.
+        if node != "node-c" {
+            let reject = noted(&rules)
+                .into_iter()
+                .find(|(_, _, f)| f.is_some_and(|f| f.name == "lonely" && f.field == "spec.selector"));
+            assert!(reject.is_some(), "{node}");
+        }
+    }
+}
+
+#[test]
+fn what_the_last_sync_changed_is_marked() {
+    let mut page = Page::open(BUSY);
+    page.run(Time::from_secs(6));
+    // The process that was killed at 4 s has left the endpoints.
+    for node in ["node-a", "node-b", "node-c"] {
+        let before = rules(&mut page, node, Time::from_secs(3));
+        // Two slices have changed, so there may be two syncs.
+        let mut moments = (4_000..5_500).step_by(10).map(|ms| rules(&mut page, node, Time::from_millis(ms)));
+        let after = moments.find(|r| !r.removed.is_empty()).expect("a sync that takes lines away");
+        let old: Vec<&str> = before.text.lines().collect();
+        let new: Vec<&str> = after.text.lines().filter(|l| !old.contains(l)).collect();
+        let marked: Vec<&str> = noted(&after).into_iter().filter(|(_, n, _)| n.new).map(|(line, ..)| line).collect();
+        assert!(
+            (node == "node-c" || !marked.is_empty()) && marked.iter().all(|l| new.contains(l)),
+            "{node} {marked:?}"
+        );
+        assert!(after.removed.iter().all(|l| old.contains(&l.as_str())), "{node}");
     }
 }

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
 
 /// Version of the encoding; page and engine of one build always agree, a cached old worker may not.
-pub const VERSION: u8 = 6;
+pub const VERSION: u8 = 7;
 
 /// Why bytes could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Messages between the page and the engine's worker.
 
 use crate::{
-    Change, Command, Explanation, Failover, FieldRef, Fix, Frame, Id, LessonView, Phrase, Place, Recorded, Story,
-    Suggestion,
+    Change, Command, Explanation, Failover, FieldRef, Fix, Frame, Id, LessonView, Phrase, Place, Recorded, RulesView,
+    Story, Suggestion,
 };
 use lab_base::{Span, Time};
 use serde::{Deserialize, Serialize};
@@ -139,12 +139,14 @@ pub enum Request {
         /// Path and content of each file of the lesson's folder.
         files: Vec<(String, String)>,
     },
-    /// A node's rules as `iptables-save` prints them, at `at`. Answer: `Rules`.
+    /// A node's rules at a moment. Answer: `Rules`.
     Rules {
         /// Which.
         cluster: ClusterId,
         /// Comes back in the answer.
         ticket: u32,
+        /// The moment.
+        at: Time,
         /// Node.
         node: String,
     },
@@ -320,8 +322,8 @@ pub enum Reply {
     Rules {
         /// As asked.
         ticket: u32,
-        /// Text of `iptables-save`.
-        text: String,
+        /// The rules and what is known of them.
+        rules: Box<RulesView>,
     },
     /// Why it is so.
     Why {

@@ -103,6 +103,36 @@ pub struct ModeStory {
     pub rules: Vec<RuleMet>,
 }
 
+/// A node's rules.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RulesView {
+    /// The kind that they are of.
+    pub mode: ProxyMode,
+    /// As the tool of that mode prints them.
+    pub text: String,
+    /// What is known of some of the lines, in order.
+    pub notes: Vec<LineNote>,
+    /// Lines that the last sync took away.
+    pub removed: Vec<String>,
+    /// Fields that rules come from.
+    pub fields: Vec<FieldRef>,
+    /// Since when packets are counted.
+    pub since: Time,
+}
+
+/// What is known of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineNote {
+    /// Which, from 0.
+    pub line: u32,
+    /// Which of [`RulesView::fields`], from 1; 0: none.
+    pub field: u32,
+    /// First packets of connections that met all of the rule.
+    pub packets: u32,
+    /// Whether the last sync wrote it.
+    pub new: bool,
+}
+
 /// Where a field stands in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {

@@ -4,23 +4,26 @@
 //! one request and writes down what it meets. What happens is the same with and without a witness.
 //!
 //! - `way.rs`: what a request meets, step by step; `late.rs`: whose delay lost it.
-//! - `rules.rs`: a packet in a node's kernel, and in those of the other modes.
+//! - `rules.rs`: a packet in a node's kernel, and in those of the other modes; `tables.rs`: all rules of a node.
 //! - `pod.rs`: a Pod, a Service and a node. `place.rs`: the line of YAML behind it.
 
 mod late;
 mod place;
 mod pod;
 mod rules;
+mod tables;
 mod way;
 
 pub(crate) use way::Saw;
 
 use crate::cluster::Cluster;
+use crate::event::NodeName;
 use crate::timeline::{Observer, Timeline};
 use crate::traffic::{ConnectionId, RequestId};
 use kube_api::Uid;
 use lab_base::{Span, Time};
 use lab_protocol::{Chapter, FieldRef, Id, Phrase, Story, Tone};
+use std::collections::BTreeMap;
 
 /// The longest that a request is followed; clients give up long before.
 const FOLLOWED: Span = Span::from_secs(900);
@@ -28,7 +31,7 @@ const FOLLOWED: Span = Span::from_secs(900);
 const CONNECTING: Span = Span::from_secs(20);
 
 /// Who follows a request while its moment is lived again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Witness {
     request: RequestId,
     /// Whether to look at the other modes.
@@ -37,6 +40,9 @@ pub(crate) struct Witness {
     /// The connection on which it went, if that was there before, and since when.
     connection: Option<(ConnectionId, Time)>,
     over: bool,
+    /// The node whose rules are counted, if any are, and how many packets met each.
+    node: Option<NodeName>,
+    met: BTreeMap<String, u32>,
 }
 
 impl<O: Observer> Timeline<O> {
@@ -61,8 +67,7 @@ impl<O: Observer> Timeline<O> {
     /// Follows a request from a moment on, until it has ended.
     fn follow(&self, request: RequestId, from: Time, until: Time, modes: bool) -> Witness {
         let mut past = self.past(from);
-        let story = Story::default();
-        let witness = Witness { request, modes, story, connection: None, over: false };
+        let witness = Witness { request, modes, ..Witness::default() };
         past.cluster_mut().witness = Some(Box::new(witness.clone()));
         let mut step = Span::from_millis(20);
         loop {

@@ -21,8 +21,11 @@ impl Cluster {
         entry: Entry,
         chance: &mut dyn FnMut(u32) -> u32,
     ) {
-        if self.follows(id) {
-            self.write_rules(node, flow, entry, chance);
+        if self.witness.is_some() {
+            self.count_rules(node, flow, entry, chance);
+            if self.follows(id) {
+                self.write_rules(node, flow, entry, chance);
+            }
         }
     }
 
@@ -39,8 +42,7 @@ impl Cluster {
         self.write_service(of, flow.dst);
         let sent_on = opened.nat.dst != flow.dst;
         let (tone, verdict) = verdict(&opened, &flow);
-        let met = rules.iter().map(|r| r.left_out + 1).sum::<u32>();
-        let text = Phrase::new("why-rules").with("node", node).with("mode", machine.mode.name()).with("count", met);
+        let text = Phrase::new("why-rules").with("node", node).with("mode", machine.mode.name());
         self.tell(Chapter { at: now, text, rules, ..Chapter::default() });
         match known {
             Some(entry) => {
@@ -151,7 +153,7 @@ fn verdict(opened: &Opened, flow: &Flow) -> (Tone, Phrase) {
     }
 }
 
-fn field(proxier: &Proxier, origin: OriginId) -> Option<FieldRef> {
+pub(super) fn field(proxier: &Proxier, origin: OriginId) -> Option<FieldRef> {
     let origin = proxier.origin(origin)?;
     Some(FieldRef {
         object: Id(origin.uid.0),

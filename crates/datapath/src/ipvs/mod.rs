@@ -23,5 +23,6 @@ pub use sets::{Dimensions, Element, SetInfo, SetKind};
 pub use state::{Load, RealServer, State, TIMEOUTS, Timeouts};
 pub use table::{Base, Destination, Segment, ServerKey, Table, VirtualServer};
 pub use text::listing;
+pub(crate) use text::{flags, server_name};
 
 pub(crate) use state::Scheduled;

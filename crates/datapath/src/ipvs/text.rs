@@ -7,7 +7,7 @@ use crate::text::iptables_restore_tables;
 use std::fmt::Write;
 
 /// What `ipvsadm` says after the address.
-pub(super) fn flags(server: &VirtualServer) -> String {
+pub(crate) fn flags(server: &VirtualServer) -> String {
     let mut out = server.scheduler.name().to_owned();
     if let Some(seconds) = server.persistence {
         let _ = write!(out, " persistent {seconds}");
@@ -19,7 +19,7 @@ pub(super) fn flags(server: &VirtualServer) -> String {
 }
 
 /// `TCP 10.96.0.1:80`.
-pub(super) fn server_name(key: &ServerKey) -> String {
+pub(crate) fn server_name(key: &ServerKey) -> String {
     format!("{} {}", key.proto.name().to_ascii_uppercase(), key.addr)
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use sets::{DYNAMIC_SET_SIZE, SetElements};
 pub use table::{Base, Segment, Table};
-pub use text::{nft_script, rule_text};
+pub use text::{element_text, nft_script, rule_text};
 
 /// A table's address family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -206,6 +206,19 @@ pub fn rule_text(table: &Table, segment: Option<&Segment>, rule: &Rule) -> Strin
     w.out
 }
 
+/// One element of a set or map as `add element ...`.
+pub fn element_text(table: &Table, segment: &Segment, element: &Element) -> String {
+    let mut w = Writer { table, out: String::new() };
+    let base = table.base();
+    let name = match element.holder {
+        Holder::Set(set) => base.sets.get(usize::from(set)).map(|s| &s.name),
+        Holder::Map(map) => base.maps.get(usize::from(map)).map(|m| &m.name),
+    };
+    w.add_element(or(name), Some(segment), element);
+    w.out.truncate(w.out.trim_end().len());
+    w.out
+}
+
 pub(crate) fn match_text(table: &Table, segment: Option<&Segment>, m: &Match) -> String {
     let mut w = Writer { table, out: String::new() };
     w.matching(segment, m);
