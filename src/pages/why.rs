@@ -1,6 +1,6 @@
 //! *Why?*: the requests, and what happened to one of them; or a Pod, a Service and a node.
 
-use super::{Pane, Session, story};
+use super::{Pane, Session, bench::PHONE, story};
 use crate::dom::{self, add};
 use crate::i18n::{t, tf};
 use crate::lab::{Question, with_run};
@@ -60,6 +60,10 @@ pub fn Why(session: Session, shown: Memo<Pane>) -> impl IntoView {
         let asked = of_pods.get().then(|| ask.get());
         if asked.is_some() {
             lab.commands_changed.track();
+            // As time goes on what one reads stays; another moment that somebody goes to is another answer.
+            if !lab.playing.get() {
+                lab.view_time.track();
+            }
         }
         let Some(place) = page.get() else { return };
         if shown.get() != Pane::Why {
@@ -78,6 +82,10 @@ pub fn Why(session: Session, shown: Memo<Pane>) -> impl IntoView {
                 if lab.asked.try_get_untracked() == Some(Some(Question::Request { id, sent })) {
                     let head = about.map(|m| (m.clone(), request_words(session, &m)));
                     tell(&place, head, told.as_deref(), fields);
+                    // On a phone it lies under the list.
+                    if dom::window().match_media(PHONE).ok().flatten().is_some_and(|m| m.matches()) {
+                        place.scroll_into_view();
+                    }
                 }
             }),
             _ => {
