@@ -146,8 +146,8 @@ impl Cluster {
         let behind = now.since(changed.unwrap_or(now));
         let phrase = Phrase::new("mark-proxy-synced").with("node", node).with("seconds", seconds(behind));
         self.mark(MarkKind::Sync, format!("Node/{node}"), phrase);
-        self.failover_synced(node);
         self.look_at_targets();
+        self.failover_synced(node);
     }
 
     /// The kube-proxy of a node gets another mode. False: there is no such node, it is off, or it has that mode.

@@ -1,6 +1,7 @@
 //! What begins a failure, whom it strikes, and what mends it.
 
 use super::{Course, CourseId, Due, MOST_COURSES, settings, step};
+use crate::cloud::LoadBalancer;
 use crate::cluster::Cluster;
 use crate::event::NodeName;
 use crate::fault::{fault_name, kebab, node_of, pod_of};
@@ -303,6 +304,14 @@ impl Cluster {
     /// Whether more is to come of a failure although nobody of those that it struck waits for anything.
     pub(super) fn failover_goes_on(&self, id: u32) -> bool {
         let Some(failover) = self.facts.failovers().all.get(&id) else { return false };
+        // A load balancer hasn't found out yet what its nodes are good for now.
+        let turning = |b: &Arc<LoadBalancer>| b.targets.values().any(|t| t.turns.is_some());
+        let concerned = |b: &&Arc<LoadBalancer>| {
+            failover.courses.values().any(|c| c.services.iter().any(|(service, _)| *service == b.service))
+        };
+        if self.cloud.iter().flat_map(|c| c.balancers.values()).filter(concerned).any(turning) {
+            return true;
+        }
         let argument =
             |name: &str| failover.cause.args.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         match failover.cause.id.as_str() {

@@ -142,6 +142,8 @@ pub struct Failovers {
     last: u32,
     /// Courses that aren't over, by the Pod that was struck and by the one in its place.
     by_pod: OrdMap<Uid, Vector<CourseId>>,
+    /// Courses that are over while the Pod that was struck still ends.
+    leaving: OrdMap<Uid, Vector<CourseId>>,
     /// Pods that were struck, by address.
     by_ip: OrdMap<IpAddr, Uid>,
     /// What nodes' rules have yet to follow, oldest first.
@@ -236,6 +238,10 @@ impl Failovers {
         let Some(course) = self.course_mut(id).filter(|c| c.over.is_none()) else { return };
         course.over = Some((now, end));
         let (uid, ip, owner) = (course.uid, course.ip, course.owner.clone());
+        if course.deleted && !course.removed {
+            self.leaving.entry(uid).or_default().push_back(id);
+        }
+        let Some(course) = self.course(id) else { return };
         for pod in [Some(uid), course.replacement.as_ref().map(|r| r.0)].into_iter().flatten() {
             drop_from(&mut self.by_pod, &pod, id);
         }
@@ -245,8 +251,14 @@ impl Failovers {
         if let Some(owner) = owner {
             drop_from(&mut self.wanting, &owner, id);
         }
-        if let Some(failover) = self.get_mut(id.0)
-            && !goes_on
+        if !goes_on {
+            self.finish(id.0, now);
+        }
+    }
+
+    /// A failure is over with its last course; one that struck no Pod when it is mended.
+    fn finish(&mut self, id: u32, now: Time) {
+        if let Some(failover) = self.get_mut(id)
             && (!failover.lasting || failover.mended)
             && failover.courses.values().all(|c| c.over.is_some())
         {

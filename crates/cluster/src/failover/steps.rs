@@ -47,9 +47,9 @@ impl Cluster {
         self.facts.failovers_mut().step(id, step);
     }
 
-    /// The same for all courses of a Pod that was struck.
+    /// The same for all courses of a Pod that was struck and ends.
     fn failover_steps(&mut self, pod: &Pod, kind: StepKind, settings: &[Setting]) {
-        for id in self.struck(pod.metadata.uid) {
+        for id in self.ending(pod.metadata.uid) {
             self.failover_step(id, kind, &pod.metadata.name, settings.to_vec());
         }
     }
@@ -58,6 +58,13 @@ impl Cluster {
     fn struck(&self, pod: Uid) -> Vec<CourseId> {
         let mut all = self.facts.failovers().courses_of(pod);
         all.retain(|(_, struck)| *struck == pod);
+        all
+    }
+
+    /// Those, and those that are over while the Pod still ends.
+    fn ending(&self, pod: Uid) -> Vec<CourseId> {
+        let mut all = self.struck(pod);
+        all.extend(self.facts.failovers().leaving.get(&pod).iter().flat_map(|all| all.iter().copied()));
         all
     }
 
@@ -184,13 +191,8 @@ impl Cluster {
             && let Some(key) = commanded
             && let Some(at) = self.commanded_at(&key)
         {
-            self.failover_step((id, uid), StepKind::Commanded, &key.name, Vec::new());
-            if let Some(first) = self.failover_course((id, uid)).and_then(|c| c.steps.last_mut()) {
-                first.at = at;
-            }
-            if let Some(course) = self.failover_course((id, uid)) {
-                course.steps.rotate_right(1);
-            }
+            let commanded = step(at, StepKind::Commanded, key.name, Vec::new());
+            self.facts.failovers_mut().step((id, uid), commanded);
         }
         let settings = if tainted { self.toleration_settings(pod) } else { Vec::new() };
         for id in self.facts.failovers().courses_of(uid) {
@@ -266,7 +268,9 @@ impl Cluster {
         if !pod.metadata.is_deleting() {
             self.failover_deleted(pod);
         }
-        for id in self.struck(pod.metadata.uid) {
+        let ending = self.ending(pod.metadata.uid);
+        self.facts.failovers_mut().leaving.remove(&pod.metadata.uid);
+        for id in ending {
             self.failover_step(id, StepKind::Removed, &pod.metadata.name, Vec::new());
             if let Some(course) = self.failover_course(id) {
                 course.removed = true;
@@ -463,7 +467,7 @@ impl Cluster {
 
     /// SIGTERM to a container, after a preStop hook that took so long.
     pub(crate) fn failover_sigterm(&mut self, sandbox: &Sandbox, container: usize, hook: Span) {
-        if self.struck(sandbox.uid).is_empty() {
+        if self.ending(sandbox.uid).is_empty() {
             return;
         }
         let settings = self.pre_stop_settings(&sandbox.pod, container, hook);
@@ -472,7 +476,7 @@ impl Cluster {
 
     /// A container's process has ended, whoever ended it.
     pub(crate) fn failover_stopped(&mut self, uid: Uid, container: usize) {
-        if self.struck(uid).is_empty() {
+        if self.ending(uid).is_empty() {
             return;
         }
         let Some(sandbox) = self.sandboxes.get(&uid).cloned() else { return };
@@ -518,13 +522,18 @@ impl Cluster {
         let settings = settings::health_checks(cloud, well);
         let kind = if well { StepKind::TargetBack } else { StepKind::TargetOut };
         let about = |f: &&Arc<super::Failover>| {
-            let there = |c: &Course| *c.node == *node && c.services.iter().any(|(_, s)| *s == service.name);
-            f.until.is_none() && (f.nodes.iter().any(|n| **n == *node) || f.courses.values().any(|c| there(c)))
+            let behind = |c: &Arc<Course>| {
+                c.key.namespace == service.namespace && c.services.iter().any(|(_, s)| *s == service.name)
+            };
+            f.until.is_none() && (f.nodes.iter().any(|n| **n == *node) || f.courses.values().any(behind))
         };
         let all: Vec<u32> = self.facts.failovers().all.values().filter(about).map(|f| f.id).collect();
         for id in all {
             if let Some(failover) = self.facts.failovers_mut().get_mut(id) {
                 failover.steps.push_back(step(now, kind, node, settings.clone()));
+            }
+            if !self.failover_goes_on(id) {
+                self.facts.failovers_mut().finish(id, now);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Course, Failover, Failovers};
 use kube_api::Uid;
-use lab_protocol::{Counts, Id, Part, PartKind, Setting, StepKind};
+use lab_protocol::{CourseEnd, Id, Part, PartKind, Setting, StepKind};
 use std::sync::Arc;
 
 impl Failovers {
@@ -28,6 +28,9 @@ fn view(failover: &Failover) -> lab_protocol::Failover {
 }
 
 fn course(course: &Arc<Course>) -> lab_protocol::Course {
+    // What went before the failure was noted with it.
+    let mut steps = course.steps.clone();
+    steps.sort_by_key(|s| s.at);
     lab_protocol::Course {
         pod: Id(course.uid.0),
         namespace: course.key.namespace.clone(),
@@ -38,34 +41,34 @@ fn course(course: &Arc<Course>) -> lab_protocol::Course {
         until: course.over.map(|(at, _)| at),
         end: course.over.map(|(_, end)| end),
         replacement: course.replacement.as_ref().map(|(_, name)| name.clone()),
-        steps: course.steps.clone(),
+        steps,
         parts: parts(course),
         last_failed: course.last_failed,
     }
 }
 
-/// The parts that a course has come to, one after another.
+/// The parts that a course has come to, one after another. What was over before the part before it has no length.
 fn parts(course: &Course) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut from = course.at;
     let over = course.over.map(|(at, _)| at);
     for kind in PartKind::ALL {
-        let ended = course.ends[kind as usize];
-        let to = ended.map(|at| at.max(from)).or(over);
-        let to = to.map(|to| over.map_or(to, |over| to.min(over)));
+        let ended = match kind {
+            PartKind::Return => over.filter(|_| course.over.is_some_and(|(_, end)| end == CourseEnd::Back)),
+            _ => course.ends[kind as usize],
+        };
         let failed = course.failed[kind as usize];
+        if ended.is_none() && over == Some(from) && !parts.is_empty() && failed.total() == 0 {
+            break;
+        }
+        let to = ended.map(|at| at.max(from)).or(over).map(|to| over.map_or(to, |over| to.min(over)));
         parts.push(Part { kind, from, to, settings: settings(course, kind), failed });
-        match (ended, to) {
-            // A replacement that is ready before the rest makes parts of no length.
-            (Some(_), Some(to)) if over.is_none_or(|over| to < over) || has_failures(course, kind) => from = to,
+        match to {
+            Some(to) if ended.is_some() => from = to,
             _ => break,
         }
     }
     parts
-}
-
-fn has_failures(course: &Course, after: PartKind) -> bool {
-    course.failed[after as usize + 1..].iter().any(|failed: &Counts| failed.total() > 0)
 }
 
 /// What governs the length of a part: the settings of its steps until it ended. By what a failure would be noticed counts
