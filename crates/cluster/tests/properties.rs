@@ -127,6 +127,42 @@ proptest! {
         prop_assert_eq!(facts.totals().total(), facts.requests().len() as u64);
     }
 
+    /// Parts of a failover follow one another without gaps, its failed requests are those of the facts in its time, and
+    /// going back and on tells the same.
+    #[test]
+    fn failovers_add_up(commands in commands(), seed in 0u64..1_000, back in 0u64..60_000) {
+        let (mut timeline, _, _) = Timeline::new(SCENARIO, Some(seed), ());
+        for (at, command) in commands {
+            timeline.execute_at(Time::from_millis(at), command);
+        }
+        let end = Time::from_secs(75);
+        timeline.seek(end);
+        let told = timeline.cluster().facts().failovers().views();
+        for failover in &told {
+            let parts = failover.courses.iter().flat_map(|c| &c.parts);
+            let counted = failover.elsewhere.failed() + parts.map(|p| p.failed.failed()).sum::<u64>();
+            let requests = timeline.cluster().facts().requests().iter();
+            let within = requests.filter(|r| {
+                let in_time = r.ended > failover.at && failover.until.is_none_or(|until| r.sent < until);
+                r.outcome != Outcome::Answered && in_time
+            });
+            prop_assert_eq!(counted, within.count() as u64, "{:#?}", failover);
+            for course in &failover.courses {
+                let mut from = Some(course.at);
+                for part in &course.parts {
+                    prop_assert_eq!(Some(part.from), from, "{:#?}", course);
+                    prop_assert!(part.to.is_none_or(|to| to >= part.from), "{:#?}", course);
+                    from = part.to;
+                }
+                prop_assert_eq!(from, course.until, "{:#?}", course);
+                prop_assert!(course.steps.windows(2).all(|pair| pair[0].at <= pair[1].at));
+            }
+        }
+        timeline.seek(Time::from_millis(back));
+        timeline.seek(end);
+        prop_assert_eq!(timeline.cluster().facts().failovers().views(), told);
+    }
+
     /// No request reaches an endpoint that its node's rules don't have, and every request ends in one way, in time.
     #[test]
     fn requests_go_where_the_rules_say(commands in commands(), seed in 0u64..1_000) {
