@@ -85,7 +85,7 @@ fn the_likeliest_first() {
     assert_eq!(ports[..2], ["name", "port"], "what is required comes before the rest");
     let container = labels("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - |");
     let place = |name: &str| container.iter().position(|c| c == name).unwrap();
-    assert!(place("ports") < place("env"), "what has no effect comes last");
+    assert!(place("ports") < place("stdin"), "what has no effect comes last");
     let meta = labels("apiVersion: v1\nkind: Pod\nmetadata:\n  |");
     assert!(meta[0] == "name" && meta.iter().position(|m| m == "labels") < meta.iter().position(|m| m == "uid"));
 }
@@ -177,7 +177,7 @@ fn suggestions_say_what_they_are() {
     let items = complete(&text, line, column, reference()).items;
     let of = |label: &str| items.iter().find(|s| s.label == label).unwrap();
     assert_eq!((of("ports").type_.as_str(), of("ports").required), ("[]ContainerPort", false));
-    assert!(of("name").required && of("env").without_effect && !of("image").without_effect);
+    assert!(of("name").required && of("stdin").without_effect && !of("image").without_effect);
     assert_eq!(of("name").description, "Name of the container specified as a DNS_LABEL.");
     // Without a reference there are words all the same.
     assert!(complete(&text, line, column, &Reference::default()).items.len() == items.len());

@@ -36,7 +36,9 @@ fn fields_without_effect_are_said_to_have_none() {
     let warned: Vec<&str> = parsed.diagnostics.iter().map(|d| d.path.as_str()).collect();
     assert!(parsed.diagnostics.iter().all(|d| d.severity == Severity::Warning));
     assert!(parsed.diagnostics.iter().all(|d| d.remark.as_deref() == Some(&Remark::WithoutEffect)));
-    for path in ["spec.template.spec.volumes[0].configMap", "spec.template.spec.containers[0].env"] {
+    for path in
+        ["spec.template.spec.volumes[0].configMap.items", "spec.template.spec.containers[0].env[1].valueFrom.fieldRef"]
+    {
         assert!(warned.contains(&path), "{path}");
     }
     assert!(!warned.iter().any(|p| p.contains("replicas") || p.ends_with("readinessProbe")));

@@ -83,7 +83,7 @@ pub struct EmptyDirVolumeSource {
     pub medium: String,
 }
 
-/// `configMap` of a volume.
+/// `configMap` of a volume, and `configMapRef` of a container's `envFrom`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConfigMapVolumeSource {
@@ -129,6 +129,12 @@ pub struct Container {
     pub command: Vec<String>,
     /// Its arguments.
     pub args: Vec<String>,
+    /// Environment variables, all those of an object.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env_from: Vec<EnvFromSource>,
+    /// Environment variables, one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<EnvVar>,
     /// What it listens on (information only, and names for `targetPort`).
     pub ports: Vec<ContainerPort>,
     /// Of an init container: `Always` makes it a sidecar.
@@ -150,6 +156,48 @@ impl Container {
     pub fn is_sidecar(&self) -> bool {
         self.restart_policy == "Always"
     }
+}
+
+/// An entry of `envFrom`: of the sources, the one that something here asks about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EnvFromSource {
+    /// Stands before each name.
+    pub prefix: String,
+    /// All keys of a ConfigMap.
+    pub config_map_ref: Option<ConfigMapVolumeSource>,
+}
+
+/// An entry of `env`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EnvVar {
+    /// Its name.
+    pub name: String,
+    /// Its value, if it is written here.
+    pub value: String,
+    /// Where else it comes from.
+    pub value_from: Option<EnvVarSource>,
+}
+
+/// `valueFrom` of an environment variable: of the sources, the one that something here asks about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EnvVarSource {
+    /// A key of a ConfigMap.
+    pub config_map_key_ref: Option<ConfigMapKeySelector>,
+}
+
+/// `configMapKeyRef`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConfigMapKeySelector {
+    /// Which ConfigMap.
+    pub name: String,
+    /// Which of its keys.
+    pub key: String,
+    /// Whether the container does without it.
+    pub optional: Option<bool>,
 }
 
 /// `resources` of a container.

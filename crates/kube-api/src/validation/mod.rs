@@ -10,10 +10,12 @@ mod meta;
 mod names;
 mod other;
 mod pod;
+mod pod_difference;
 mod policy;
 mod service;
 mod service_update;
 mod sets;
+mod unified;
 mod warnings;
 
 pub use errors::FieldError;

@@ -1,8 +1,10 @@
 //! Pods and Pod templates (`pkg/apis/core/validation/validation.go`, ValidatePodSpec), as far as they are simulated.
 
 use super::errors::{Errors, Port};
+use super::pod_difference::difference;
 use super::{meta, names};
 use crate::decode::go_quote;
+use crate::wire::set;
 use crate::yaml::{Tree, Value};
 use std::collections::BTreeSet;
 
@@ -254,25 +256,29 @@ pub(super) fn update(errors: &mut Errors, new: &Tree, old: &Tree) {
         let detail = "existing toleration can not be modified except its tolerationSeconds";
         errors.forbidden("spec.tolerations", detail);
     }
-    if frozen(new) != frozen(old) {
-        errors.forbidden("spec", &format!("pod updates may not change fields other than {FIELDS}"));
+    let (after, before) = (munged(new, old), old.get("spec").cloned().unwrap_or_default());
+    if after != before {
+        let difference = difference(&before, &after);
+        let detail = format!("pod updates may not change fields other than {FIELDS}\n{difference}");
+        errors.forbidden("spec", &detail);
     }
 }
 
-/// A Pod's spec without what may change.
-fn frozen(tree: &Tree) -> Tree {
-    let mut spec = tree.get("spec").cloned().unwrap_or_default();
-    if let Value::Map(entries) = &mut spec.value {
-        entries.retain(|(key, _)| !matches!(key.name.as_str(), "tolerations" | "activeDeadlineSeconds"));
-        for (_, value) in
-            entries.iter_mut().filter(|(key, _)| matches!(key.name.as_str(), "containers" | "initContainers"))
-        {
-            let Value::Seq(items) = &mut value.value else { continue };
-            for item in items {
-                if let Value::Map(entries) = &mut item.value {
-                    entries.retain(|(key, _)| key.name != "image");
+/// The new spec, where what may change is as it was (`mungedPodSpec`).
+fn munged(new: &Tree, old: &Tree) -> Tree {
+    let mut spec = new.get("spec").cloned().unwrap_or_default();
+    let Value::Map(entries) = &mut spec.value else { return spec };
+    for (key, value) in entries {
+        let Some(was) = old.at(&["spec", &key.name]) else { continue };
+        match key.name.as_str() {
+            "tolerations" | "activeDeadlineSeconds" => *value = was.clone(),
+            "containers" | "initContainers" => {
+                let Value::Seq(items) = &mut value.value else { continue };
+                for (item, was) in items.iter_mut().zip(was.items()) {
+                    set(item, "image", Value::text(was.str("image")));
                 }
             }
+            _ => {}
         }
     }
     spec
