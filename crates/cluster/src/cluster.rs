@@ -7,14 +7,15 @@ use crate::event::{Controller, Event, EventQueue, NodeName};
 use crate::facts::Facts;
 use crate::kubelet::Sandbox;
 use crate::machine::Machine;
+use crate::node_lifecycle::{post, set};
 use crate::proxy::ProxySpec;
 use crate::scenario::{ClientFrom, ClientSpec, Scenario, WorkloadSpec};
 use crate::store::{Change, Store};
 use crate::traffic::{Client, Connection, ConnectionId, Request, RequestId, Wires};
 use kube_api::{
-    Condition, ConditionStatus, Endpoint, EndpointPort, EndpointSlice, Kind, LABEL_HOSTNAME, LABEL_SERVICE_NAME,
-    LABEL_ZONE, Namespace, NamespacedName, Node, NodeAddress, NodeSpec, NodeStatus, Object, ObjectMeta, Release,
-    Service, ServicePort, StringMap, Uid,
+    ConditionStatus, Endpoint, EndpointPort, EndpointSlice, Kind, LABEL_HOSTNAME, LABEL_SERVICE_NAME, LABEL_ZONE,
+    Namespace, NamespacedName, Node, NodeAddress, NodeSpec, NodeStatus, Object, ObjectMeta, Release, Service,
+    ServicePort, StringMap, Uid,
 };
 use lab_base::{Dice, OrdMap, OrdSet, Source, Span, Time, subject};
 use lab_protocol::{MarkKind, Motion, Phrase};
@@ -228,7 +229,7 @@ impl Cluster {
         let cidr = format!("10.244.{index}.0/24");
         let capacity: StringMap =
             [("cpu", "4"), ("memory", "8Gi"), ("pods", "110")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-        Node {
+        let mut node = Node {
             metadata: ObjectMeta { name: name.into(), labels, ..Default::default() },
             spec: NodeSpec { pod_cidr: cidr.clone(), pod_cidrs: vec![cidr], ..Default::default() },
             status: NodeStatus {
@@ -236,17 +237,18 @@ impl Cluster {
                     NodeAddress { type_: "InternalIP".into(), address: format!("192.168.10.{}", 10 + index) },
                     NodeAddress { type_: "Hostname".into(), address: name.into() },
                 ],
-                conditions: vec![Condition {
-                    type_: "Ready".into(),
-                    status: ConditionStatus::True,
-                    last_transition_time: self.now,
-                    reason: "KubeletReady".into(),
-                    message: "kubelet is posting ready status".into(),
-                }],
+                conditions: Vec::new(),
                 capacity: capacity.clone(),
                 allocatable: capacity,
             },
+        };
+        if self.cloud.is_some() {
+            // The cloud's route controller (`controllers/route` of kubernetes/cloud-provider).
+            let (reason, message) = ("RouteCreated", "RouteController created a route");
+            set(&mut node, "NetworkUnavailable", ConditionStatus::False, reason, message, self.now);
         }
+        post(&mut node, self.now);
+        node
     }
 
     fn add_client(&mut self, name: &str, spec: &ClientSpec) {

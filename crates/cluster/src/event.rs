@@ -140,6 +140,8 @@ pub enum PodStep {
     Networked,
     /// Everything has stopped: the network namespace goes.
     TornDown,
+    /// The kubelet tries again to mount its volumes.
+    Mount,
 }
 
 /// A step in the life of a container.
@@ -161,6 +163,8 @@ pub enum Step {
     Sigterm,
     /// The grace period is over: SIGKILL.
     Sigkill,
+    /// The kubelet tries again to make the container.
+    Create,
 }
 
 /// Where an event stands in the queue: by time, then in the order in which they were planned.

@@ -333,17 +333,22 @@ impl Cluster {
 
     /// The kubelet about one of a Pod's containers.
     fn container_event(&mut self, pod: &Pod, container: &Container, reason: &'static str, message: String) {
+        self.kubelet_event(pod, field_of(pod, container), reason, message);
+    }
+
+    /// The kubelet about a Pod, or a part of it.
+    fn kubelet_event(&mut self, pod: &Pod, field: String, reason: &'static str, message: String) {
         if !self.kubelet_lives(&pod.spec.node_name) {
             return;
         }
-        let warning = matches!(reason, "Unhealthy" | "FailedPreStopHook");
+        let warning = matches!(reason, "Unhealthy" | "Failed" | "FailedMount" | "FailedPreStopHook");
         let draft = Draft {
             type_: if warning { "Warning" } else { "Normal" },
             reason,
             component: "kubelet",
             kind: Kind::Pod,
             meta: &pod.metadata,
-            field: field_of(pod, container),
+            field,
             host: &pod.spec.node_name,
         };
         self.event(&draft, message);
@@ -354,10 +359,20 @@ impl Cluster {
         self.container_event(pod, container, "Pulling", format!("Pulling image {:?}", container.image));
     }
 
-    /// The kubelet starts a container, after a pull that took so long
-    /// (`pkg/kubelet/kuberuntime/kuberuntime_container.go`, `pkg/kubelet/images`).
-    pub(crate) fn start_events(&mut self, pod: &Pod, container: &Container, pulled: Option<Span>) {
-        let (name, image) = (&container.name, &container.image);
+    /// A volume can't be mounted (`pkg/volume/util/operationexecutor`).
+    pub(crate) fn failed_mount_event(&mut self, pod: &Pod, volume: &str, why: &str) {
+        let message = format!("MountVolume.SetUp failed for volume {volume:?} : {why}");
+        self.kubelet_event(pod, String::new(), "FailedMount", message);
+    }
+
+    /// A container can't be made.
+    pub(crate) fn failed_event(&mut self, pod: &Pod, container: &Container, message: String) {
+        self.container_event(pod, container, "Failed", message);
+    }
+
+    /// A container's image is there, after a pull that took so long (`pkg/kubelet/images/image_manager.go`).
+    pub(crate) fn pulled_event(&mut self, pod: &Pod, container: &Container, pulled: Option<Span>) {
+        let image = &container.image;
         let message = match pulled.filter(|takes| *takes > Span::ZERO) {
             Some(takes) => {
                 let (seconds, millis) = (takes.as_micros() / 1_000_000, takes.as_micros() / 1_000 % 1_000);
@@ -371,6 +386,11 @@ impl Cluster {
             None => format!("Container image {image:?} already present on machine"),
         };
         self.container_event(pod, container, "Pulled", message);
+    }
+
+    /// The kubelet starts a container (`pkg/kubelet/kuberuntime/kuberuntime_container.go`).
+    pub(crate) fn start_events(&mut self, pod: &Pod, container: &Container) {
+        let name = &container.name;
         let colon = if self.release.0 >= 32 { ":" } else { "" };
         self.container_event(pod, container, "Created", format!("Created container{colon} {name}"));
         self.container_event(pod, container, "Started", format!("Started container {name}"));

@@ -91,7 +91,7 @@ impl Cluster {
         }
         let key = NamespacedName::new("", &**node);
         self.store.update::<Node>(&key, |n| {
-            set_ready(n, ConditionStatus::Unknown, "NodeStatusUnknown", "Kubelet stopped posting node status.", now);
+            lose(n, now);
         });
         let phrase = Phrase::new("mark-node-not-ready").with("node", node);
         self.mark(MarkKind::Change, format!("Node/{node}"), phrase);
@@ -225,7 +225,7 @@ impl Cluster {
         let now = self.now;
         let key = NamespacedName::new("", &**node);
         let changed = self.store.update::<Node>(&key, |n| {
-            set_ready(n, ConditionStatus::True, "KubeletReady", "kubelet is posting ready status", now);
+            post(n, now);
         });
         if changed {
             self.mark(MarkKind::Change, format!("Node/{node}"), Phrase::new("mark-node-ready").with("node", node));
@@ -275,16 +275,43 @@ fn taint(key: &str, effect: &str, now: Time) -> Taint {
     Taint { key: key.into(), value: String::new(), effect: effect.into(), time_added: Some(now) }
 }
 
-fn set_ready(node: &mut Node, status: ConditionStatus, reason: &str, message: &str, now: Time) {
-    let before = node.condition("Ready").filter(|c| c.status == status).map(|c| c.last_transition_time);
-    node.status.conditions.retain(|c| c.type_ != "Ready");
-    node.status.conditions.push(Condition {
-        type_: "Ready".into(),
+/// What a kubelet tells of its node, in its order (`pkg/kubelet/nodestatus/setters.go`): type, whether it is so, reason and
+/// message.
+const POSTED: [(&str, ConditionStatus, &str, &str); 4] = [
+    ("MemoryPressure", ConditionStatus::False, "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    ("DiskPressure", ConditionStatus::False, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", ConditionStatus::False, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    ("Ready", ConditionStatus::True, "KubeletReady", "kubelet is posting ready status"),
+];
+
+/// The kubelet tells that all is well.
+pub(crate) fn post(node: &mut Node, now: Time) {
+    for (type_, status, reason, message) in POSTED {
+        set(node, type_, status, reason, message, now);
+    }
+}
+
+/// Nobody has heard of the kubelet for too long (`tryUpdateNodeHealth`). What others than the kubelet tell stays.
+fn lose(node: &mut Node, now: Time) {
+    for (type_, ..) in POSTED {
+        set(node, type_, ConditionStatus::Unknown, "NodeStatusUnknown", "Kubelet stopped posting node status.", now);
+    }
+}
+
+/// Sets a condition in its place, or adds it at the end.
+pub(crate) fn set(node: &mut Node, type_: &str, status: ConditionStatus, reason: &str, message: &str, now: Time) {
+    let before = node.condition(type_).filter(|c| c.status == status).map(|c| c.last_transition_time);
+    let new = Condition {
+        type_: type_.into(),
         status,
         last_transition_time: before.unwrap_or(now),
         reason: reason.into(),
         message: message.into(),
-    });
+    };
+    match node.status.conditions.iter_mut().find(|c| c.type_ == type_) {
+        Some(c) => *c = new,
+        None => node.status.conditions.push(new),
+    }
 }
 
 #[cfg(test)]

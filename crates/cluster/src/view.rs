@@ -127,6 +127,11 @@ impl Cluster {
             Process::BackOff { until } if until > self.now => {
                 (PodState::NotReady, changed, phrase("detail-backoff"), Some(until))
             }
+            Process::Blocked { by, until } => {
+                let detail = Phrase::new("detail-blocked").with("reason", by.reason());
+                (PodState::Pending, created, Some(detail), Some(until))
+            }
+            _ if sandbox.mount_wait > Span::ZERO => (PodState::Pending, created, phrase("detail-mount"), None),
             Process::Waiting | Process::Pulling { .. } | Process::Creating | Process::BackOff { .. } => {
                 (PodState::Pending, created, phrase("detail-creating"), None)
             }

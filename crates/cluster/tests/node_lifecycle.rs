@@ -299,3 +299,39 @@ fn a_cordoned_node_has_its_taint_however_it_was_cordoned() {
     timeline.seek(at(2.01));
     assert!(node(&timeline, "node-b").spec.taints.is_empty());
 }
+
+/// The kubelet's four conditions (SPEC section 5): its own words while it is heard, Unknown with one reason when it is lost, and
+/// back. What a cloud's route controller tells isn't the kubelet's and stays.
+#[test]
+fn conditions_of_a_node() {
+    let text = scenario("1.36", "3").replace("nodes: 3", "nodes: 3, cloud: true");
+    let mut timeline = run(&text, 3);
+    let seen = |timeline: &Timeline| -> Vec<(String, ConditionStatus, String, String)> {
+        let key = kube_api::NamespacedName::new("", "node-b");
+        let node = timeline.cluster().store().get::<Node>(&key).expect("node");
+        let all = node.status.conditions.iter();
+        all.map(|c| (c.type_.clone(), c.status, c.reason.clone(), c.message.clone())).collect()
+    };
+    let row = |type_: &str, status, reason: &str, message: &str| (type_.into(), status, reason.into(), message.into());
+    let network = row("NetworkUnavailable", ConditionStatus::False, "RouteCreated", "RouteController created a route");
+    let no = ConditionStatus::False;
+    let well = vec![
+        network.clone(),
+        row("MemoryPressure", no, "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        row("DiskPressure", no, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        row("PIDPressure", no, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        row("Ready", ConditionStatus::True, "KubeletReady", "kubelet is posting ready status"),
+    ];
+    assert_eq!(seen(&timeline), well);
+    timeline.execute_at(at(FAILS), Command::Fault(Fault::CutNode { node: "node-b".into() }));
+    timeline.seek(at(FAILS + 65.0));
+    let lost =
+        |type_| row(type_, ConditionStatus::Unknown, "NodeStatusUnknown", "Kubelet stopped posting node status.");
+    let expected = [network, lost("MemoryPressure"), lost("DiskPressure"), lost("PIDPressure"), lost("Ready")];
+    assert_eq!(seen(&timeline), expected);
+    timeline.execute_at(at(100.0), Command::Fault(Fault::JoinNode { node: "node-b".into() }));
+    timeline.seek(at(100.0 + RECONNECT));
+    assert_eq!(seen(&timeline), well);
+    // Without a cloud nobody tells of routes.
+    assert_eq!(seen(&run(&scenario("1.36", "3"), 3)), well[1..]);
+}

@@ -312,6 +312,10 @@ fn a_rolling_update() {
             let hook = hook.map(|s| (s.key, s.value));
             let pause = (SettingKey::PreStop, SettingValue::Time(Span::from_secs(5)));
             assert_eq!(hook, (container == paused).then_some(pause));
+            // The new one may be there first: until nobody's rules have the old one, it isn't over.
+            let without =
+                course.steps.iter().filter(|s| s.kind == StepKind::RulesWithout && Some(s.at) <= course.until);
+            assert_eq!(without.count(), 4, "{course:?}");
             // What is lost is lost until the rules have followed.
             assert!(course.last_failed.is_none() || course.last_failed <= part(course, PartKind::Sync).to);
         }

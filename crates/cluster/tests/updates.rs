@@ -8,6 +8,26 @@ use lab_protocol::Command;
 const WEB: &str = include_str!("data/web.yaml");
 const POD_FIELDS: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
+/// What was to change, in the API server's internal names.
+const PORT_ADDED: &str = r#"@@ -8,7 +8,15 @@
+       "Command": null,
+       "Args": null,
+       "WorkingDir": "",
+-      "Ports": null,
++      "Ports": [
++        {
++          "Name": "",
++          "HostPort": 0,
++          "ContainerPort": 80,
++          "Protocol": "TCP",
++          "HostIP": ""
++        }
++      ],
+       "EnvFrom": null,
+       "Env": null,
+       "Resources": {
+"#;
+
 struct Desk(Timeline);
 
 impl Desk {
@@ -74,7 +94,7 @@ fn little_of_a_pod_may_change() {
     let wanted = |what: &str| [format!("The Pod \"alone\" is invalid: {what}")];
     assert_eq!(
         desk.patch("Pod", "alone", "{spec: {containers: [{name: c, image: nginx, ports: [{containerPort: 80}]}]}}"),
-        wanted(&format!("spec: Forbidden: {POD_FIELDS}"))
+        wanted(&format!("spec: Forbidden: {POD_FIELDS}\n{PORT_ADDED}"))
     );
     assert_eq!(
         desk.patch("Pod", "alone", "{spec: {containers: [{name: c, image: nginx}, {name: d, image: nginx}]}}"),

@@ -104,8 +104,10 @@ impl Course {
         let never_out = self.inside.len() == self.services.len();
         let awaited = self.wants || self.replacement.is_some();
         let gone = self.removed && !awaited && (self.services.is_empty() || self.ended(PartKind::Sync));
+        // The new one may be there before the old one is out of everybody's rules: until then requests are lost.
+        let out = never_out || self.ended(PartKind::Sync);
         match () {
-            () if self.back || (ready && never_out && !self.deleted) => Some(CourseEnd::Back),
+            () if (self.back && out) || (ready && never_out && !self.deleted) => Some(CourseEnd::Back),
             () if ready && self.services.is_empty() => Some(CourseEnd::Back),
             () if gone => Some(CourseEnd::Gone),
             () => None,

@@ -2,7 +2,7 @@
 
 use super::command::{self, Script};
 use super::probe::{ProbeKind, next_tick};
-use super::{BACKOFF_FIRST, BACKOFF_MAX, BACKOFF_RESET, ContainerRun, Process, RELIST_PERIOD, Sandbox};
+use super::{BACKOFF_FIRST, BACKOFF_MAX, BACKOFF_RESET, Blocked, ContainerRun, Process, RELIST_PERIOD, Sandbox};
 use crate::cluster::Cluster;
 use crate::event::{Event, EventKey, Step};
 use kube_api::{ContainerTermination, Uid};
@@ -52,6 +52,11 @@ impl Cluster {
             }
             Step::NoticedRunning => self.noticed_running(&sandbox, i),
             Step::NoticedExit => self.noticed_exit(&sandbox, i),
+            Step::Create => {
+                if matches!(sandbox.containers[i].process, Process::Blocked { .. }) {
+                    self.create(&sandbox, i, Span::ZERO);
+                }
+            }
             Step::Probe(kind) => self.probe_tick(&sandbox, i, kind),
             Step::Sigterm => self.sigterm(&sandbox, i),
             Step::Sigkill => {
@@ -74,7 +79,12 @@ impl Cluster {
             Process::Pulling { takes } => Some(takes),
             _ => None,
         };
-        self.start_events(&sandbox.pod, spec, pulled);
+        self.pulled_event(&sandbox.pod, spec, pulled);
+        if let Some(missing) = self.missing_from_environment(&sandbox.pod, spec) {
+            self.failed_event(&sandbox.pod, spec, format!("Error: {missing}"));
+            return self.block(sandbox, i, Blocked::CreateContainerConfigError);
+        }
+        self.start_events(&sandbox.pod, spec);
         let mut script = command::of_container(spec);
         if script.is_none() && sandbox.must_complete(i) {
             // What an init container does isn't known; it does it well.

@@ -5,6 +5,7 @@
 //! `pleg/generic.go`, `prober/worker.go`, `status/generate.go`.
 
 pub(crate) mod command;
+mod config;
 mod containers;
 mod pods;
 pub(crate) mod probe;
@@ -30,6 +31,11 @@ pub const BACKOFF_FIRST: Span = Span::from_secs(10);
 pub const BACKOFF_MAX: Span = Span::from_secs(300);
 /// A container that ran this long before it died starts its back-off anew.
 pub const BACKOFF_RESET: Span = Span::from_secs(600);
+/// First delay before a volume that couldn't be mounted is tried again, doubled up to [`MOUNT_BACKOFF_MAX`]
+/// (`initialDurationBeforeRetry`, `maxDurationBeforeRetry` of `pkg/util/goroutinemap/exponentialbackoff`).
+pub const MOUNT_BACKOFF_FIRST: Span = Span::from_millis(500);
+/// Longest such delay.
+pub const MOUNT_BACKOFF_MAX: Span = Span::from_secs(122);
 /// However little is left of the grace period, a container has this long between SIGTERM and SIGKILL
 /// (`minimumGracePeriodInSeconds`).
 pub const MINIMUM_GRACE: Span = Span::from_secs(2);
@@ -66,6 +72,30 @@ pub enum Process {
         /// When it starts again.
         until: Time,
     },
+    /// None: the kubelet can't make it, and tries again.
+    Blocked {
+        /// Why.
+        by: Blocked,
+        /// When it tries again.
+        until: Time,
+    },
+}
+
+/// Why a container can't be made: the reasons that its status gives (`pkg/kubelet/container/sync_result.go`,
+/// `kuberuntime_container.go`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Blocked {
+    /// Its environment asks for what isn't there.
+    CreateContainerConfigError,
+}
+
+impl Blocked {
+    /// As the container's status has it.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Blocked::CreateContainerConfigError => "CreateContainerConfigError",
+        }
+    }
 }
 
 impl Process {
@@ -186,6 +216,13 @@ pub struct Sandbox {
     pub killed_at: Option<Time>,
     /// Whether all has ended for good: nothing is started any more.
     pub finished: bool,
+    /// How long it waits before its volumes are mounted again; zero: they are mounted. Left out of the bytes then.
+    #[serde(skip_serializing_if = "nothing")]
+    pub mount_wait: Span,
+}
+
+fn nothing(wait: &Span) -> bool {
+    *wait == Span::ZERO
 }
 
 impl Sandbox {

@@ -92,15 +92,23 @@ impl Cluster {
             cut: false,
             killed_at: None,
             finished: false,
+            mount_wait: Span::ZERO,
         };
         let who = subject(&["sandbox", &sandbox.key.name]);
         self.sandboxes.insert(uid, Arc::new(sandbox));
         self.facts.choose_hue(uid, &self.sandboxes);
         let networked = self.delay(Source::StartUp, who, Span::from_millis(150), Span::from_millis(400));
-        self.pod_step_after(uid, networked, PodStep::Networked);
+        self.set_up(uid, networked);
     }
 
-    fn pod_step_after(&mut self, uid: Uid, after: Span, step: PodStep) {
+    /// Makes a Pod's network namespace, which takes so long, once its volumes are mounted.
+    pub(super) fn set_up(&mut self, uid: Uid, takes: Span) {
+        if self.mount(uid) {
+            self.pod_step_after(uid, takes, PodStep::Networked);
+        }
+    }
+
+    pub(super) fn pod_step_after(&mut self, uid: Uid, after: Span, step: PodStep) {
         if let Some(life) = self.sandboxes.get(&uid).map(|s| s.life) {
             self.events.plan(self.now + after, Event::Sandbox(uid, life, step));
         }
@@ -114,6 +122,11 @@ impl Cluster {
         let Some(sandbox) = self.sandboxes.get(&uid).filter(|s| s.life == life).cloned() else { return };
         match step {
             PodStep::Networked => self.networked(&sandbox),
+            PodStep::Mount => {
+                let who = subject(&["sandbox", &sandbox.key.name]);
+                let networked = self.delay(Source::StartUp, who, Span::from_millis(150), Span::from_millis(400));
+                self.set_up(uid, networked);
+            }
             PodStep::TornDown => {
                 self.tear_down(uid);
                 let here = self.store.get::<Pod>(&sandbox.key).is_some_and(|p| p.metadata.uid == uid);
@@ -162,7 +175,7 @@ impl Cluster {
     }
 
     /// Pulls a container's image, if the node doesn't have it, and starts it. Returns how long that takes from now.
-    fn create(&mut self, s: &Sandbox, i: usize, after: Span) -> Span {
+    pub(super) fn create(&mut self, s: &Sandbox, i: usize, after: Span) -> Span {
         let image = s.spec(i).image.clone();
         let pull = self.machine_mut(&s.node).is_some_and(|m| m.images.insert(image));
         let who = subject(&["container", &s.key.name, &s.spec(i).name]);
@@ -220,7 +233,9 @@ impl Cluster {
         let Some(s) = self.sandbox_mut(uid) else { return };
         s.life += 1;
         for c in s.containers.iter_mut().filter(|c| !matches!(c.process, Process::Exited { .. })) {
-            if c.process != Process::Waiting {
+            if matches!(c.process, Process::Blocked { .. }) {
+                c.process = Process::Waiting;
+            } else if c.process != Process::Waiting {
                 c.process = Process::Exited { code: 137, at: now };
             }
             c.forget();
@@ -255,7 +270,7 @@ impl Cluster {
         }
         let who = subject(&["sandbox", &s.key.name]);
         let wait = self.delay(Source::StartUp, who, Span::from_millis(300), Span::from_millis(900));
-        self.pod_step_after(uid, wait, PodStep::Networked);
+        self.set_up(uid, wait);
     }
 
     /// Plans a write of the Pod's status.

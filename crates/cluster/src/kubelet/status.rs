@@ -121,6 +121,7 @@ fn container_status(s: &Sandbox, i: usize) -> ContainerStatus {
         }
         Process::Waiting | Process::Pulling { .. } | Process::Creating => waiting("ContainerCreating"),
         Process::BackOff { .. } => waiting("CrashLoopBackOff"),
+        Process::Blocked { by, .. } => waiting(by.reason()),
         Process::Booting | Process::Listening | Process::Busy | Process::Draining => {
             ContainerState::Running { started_at: run.started_at }
         }

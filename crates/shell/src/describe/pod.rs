@@ -240,8 +240,40 @@ fn container(page: &mut Page<'_>, container: &Container, status: Option<&Contain
             page.field(2, name, &self::probe(probe));
         }
     }
-    page.field(2, "Environment", "<none>");
+    environment(page, container);
     page.field(2, "Mounts", "<none>");
+}
+
+/// `describeContainerEnvFrom`, `describeContainerEnvVars`. Of a source that isn't held only the name is known.
+fn environment(page: &mut Page<'_>, container: &Container) {
+    if !container.env_from.is_empty() {
+        page.line(2, "Environment Variables from:");
+    }
+    for from in &container.env_from {
+        let Some(source) = &from.config_map_ref else { continue };
+        let prefix = if from.prefix.is_empty() { String::new() } else { format!(" with prefix '{}'", from.prefix) };
+        let optional = source.optional.unwrap_or(false);
+        page.line(3, &format!("{}\tConfigMap{prefix}\tOptional: {optional}", source.name));
+    }
+    if container.env.is_empty() {
+        return page.field(2, "Environment", "<none>");
+    }
+    page.line(2, "Environment:");
+    for variable in &container.env {
+        let Some(source) = &variable.value_from else {
+            let mut lines = variable.value.split('\n');
+            page.field(3, &variable.name, lines.next().unwrap_or_default());
+            lines.for_each(|line| page.line(3, &format!("\t{line}")));
+            continue;
+        };
+        if let Some(key) = &source.config_map_key_ref {
+            let optional = key.optional.unwrap_or(false);
+            let text = format!("<set to the key '{}' of config map '{}'>\tOptional: {optional}", key.key, key.name);
+            page.field(3, &variable.name, &text);
+        } else {
+            page.field(3, &variable.name, "");
+        }
+    }
 }
 
 fn state(page: &mut Page<'_>, name: &str, state: &ContainerState) {

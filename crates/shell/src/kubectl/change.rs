@@ -1,6 +1,6 @@
 //! Verbs that change a field: `scale`, `set image`, `cordon`; and the way of a patch.
 
-use super::create::no_resource;
+use super::expose::no_resource;
 use crate::flags::Args;
 use crate::print::yaml;
 use crate::resource::{self, Body, Item, Named};
@@ -136,7 +136,12 @@ pub fn set(world: &mut World<'_>, args: &Args) -> Step {
         "env" | "resources" | "selector" | "serviceaccount" | "sa" | "subject" => {
             return world.fail(&format!("error: kubectl set {sub} is not simulated here"));
         }
-        _ => return world.fail(&format!("error: unknown command {sub:?}\nSee 'kubectl set -h' for help and examples")),
+        _ => {
+            return world.fail(&format!(
+                "error: unknown command {:?}\nSee 'kubectl set -h' for help and examples",
+                args.words.join(" ")
+            ));
+        }
     }
     let (pairs, words): (Vec<String>, Vec<String>) = rest.iter().cloned().partition(|w| w.contains('='));
     let named = chosen(world, args, &words);

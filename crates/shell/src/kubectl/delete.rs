@@ -1,6 +1,6 @@
 //! `kubectl delete` (`kubectl/pkg/cmd/delete`).
 
-use super::create::no_resource;
+use super::expose::no_resource;
 use crate::flags::Args;
 use crate::resource::{self, Item, Named};
 use crate::{Step, World};

@@ -22,8 +22,8 @@ pub fn run(world: &mut World<'_>, args: &Args) -> Step {
         None => None,
     };
     let types: Vec<String> = args.all("types").map(str::to_owned).collect();
-    if let Some(wrong) = types.iter().find(|t| !["normal", "warning"].contains(&t.to_ascii_lowercase().as_str())) {
-        return world.fail(&format!("error: valid --types are Normal or Warning, got {wrong:?}"));
+    if types.iter().any(|t| !["normal", "warning"].contains(&t.to_ascii_lowercase().as_str())) {
+        return world.fail("error: valid --types are Normal or Warning");
     }
     let everywhere = args.on("all-namespaces");
     let namespace = resource::namespace(args).to_owned();

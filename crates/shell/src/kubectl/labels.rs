@@ -47,6 +47,9 @@ fn marks(world: &mut World<'_>, args: &Args, marks: &Marks) -> Step {
         let names = if marks.word == "label" { String::new() } else { format!(": {}", both.join(", ")) };
         return world.fail(&format!("error: can not both modify and remove {which} in the same command{names}"));
     }
+    if words.is_empty() && args.get("filename").is_none() {
+        return world.fail("error: one or more resources must be specified as <resource> <name> or <resource>/<name>");
+    }
     let list = args.on("list");
     if new.is_empty() && removed.is_empty() && !list {
         return world.fail(&format!("error: at least one {} update is required", marks.word));

@@ -14,6 +14,9 @@ all-containers:b limit-bytes:i max-log-requests:i ignore-errors:b pod-running-ti
 ~insecure-skip-tls-verify-backend:b";
 
 pub fn run(world: &mut World<'_>, args: &Args) -> Step {
+    if args.words.len() > 2 {
+        return world.fail(&args.usage("expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command"));
+    }
     let pods = match pods(world, args) {
         Ok(pods) => pods,
         Err(complaint) => return world.fail(&complaint),

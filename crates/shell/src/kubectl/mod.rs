@@ -9,6 +9,7 @@ mod edit;
 mod events;
 mod exec;
 mod explain;
+mod expose;
 mod get;
 mod info;
 mod labels;
@@ -52,8 +53,8 @@ const VERBS: &[Verb] = &[
     verb("patch", &[], edit::PATCH, edit::patch),
     verb("label", &[], labels::LABEL, labels::label),
     verb("annotate", &[], labels::LABEL, labels::annotate),
-    verb("expose", &[], create::EXPOSE, create::expose),
-    verb("run", &[], create::RUN, create::run),
+    verb("expose", &[], expose::EXPOSE, expose::expose),
+    verb("run", &[], expose::RUN, expose::run),
     verb("cordon", &[], change::CORDON, change::cordon),
     verb("uncordon", &[], change::CORDON, change::uncordon),
     verb("drain", &[], drain::FLAGS, drain::run),
@@ -129,7 +130,7 @@ pub fn run(world: &mut World<'_>, words: &[String]) -> Step {
     };
     let mut rest = words[..at].to_vec();
     rest.extend_from_slice(&words[at + 1..]);
-    let path = format!("kubectl {}", verb.name);
+    let path = path(verb.name, &rest);
     match flags::parse(&path, verb.flags, &rest) {
         Ok(args) if args.on("help") => {
             let flags = verb.flags.split_ascii_whitespace().filter(|f| !f.starts_with('~'));
@@ -154,6 +155,27 @@ pub fn run(world: &mut World<'_>, words: &[String]) -> Step {
         }
         Err(complaint) => world.fail(&complaint),
     }
+}
+
+/// The command whose help a complaint about flags names, with its subcommands.
+fn path(verb: &str, rest: &[String]) -> String {
+    const SUBCOMMANDS: &[(&str, &[&str])] = &[
+        ("create", &["deployment", "service", "namespace", "configmap", "poddisruptionbudget"]),
+        ("create", &["deploy", "svc", "ns", "cm", "pdb"]),
+        ("rollout", &["history", "pause", "restart", "resume", "status", "undo"]),
+        ("service", &["clusterip", "externalname", "loadbalancer", "nodeport"]),
+        ("set", &["image"]),
+    ];
+    let mut path = format!("kubectl {verb}");
+    let mut above = verb;
+    for word in rest {
+        let of_above = SUBCOMMANDS.iter().filter(|(name, _)| *name == above);
+        let Some(at) = of_above.clone().find_map(|(_, subs)| subs.iter().position(|s| s == word)) else { break };
+        let Some(name) = of_above.clone().find_map(|(_, subs)| subs.get(at)) else { break };
+        path += &format!(" {name}");
+        above = name;
+    }
+    path
 }
 
 fn shown(flag: &str) -> String {

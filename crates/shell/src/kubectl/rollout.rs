@@ -19,11 +19,49 @@ f,filename:l field-manager:s ~R,recursive:b ~k,kustomize:s ~template:s ~show-man
 const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
 const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 
+/// What it prints without a subcommand.
+const HELP: &str = "\
+Manage the rollout of one or many resources.
+        
+ Valid resource types include:
+
+  *  deployments
+  *  daemonsets
+  *  statefulsets
+
+Examples:
+  # Rollback to the previous deployment
+  kubectl rollout undo deployment/abc
+  
+  # Check the rollout status of a daemonset
+  kubectl rollout status daemonset/foo
+  
+  # Restart a deployment
+  kubectl rollout restart deployment/abc
+  
+  # Restart deployments with the 'app=nginx' label
+  kubectl rollout restart deployment --selector=app=nginx
+
+Available Commands:
+  history       View rollout history
+  pause         Mark the provided resource as paused
+  restart       Restart a resource
+  resume        Resume a paused resource
+  status        Show the status of the rollout
+  undo          Undo a previous rollout
+
+Usage:
+  kubectl rollout SUBCOMMAND [options]
+
+Use \"kubectl rollout <command> --help\" for more information about a given command.
+Use \"kubectl options\" for a list of global command-line options (applies to all commands).";
+
 pub fn run(world: &mut World<'_>, args: &Args) -> Step {
     let Some((sub, rest)) = args.words.split_first() else {
-        world.complain("Manage the rollout of one or many resources.\n\nAvailable Commands:\n  history       View rollout history\n  pause         Mark the provided resource as paused\n  restart       Restart a resource\n  resume        Resume a paused resource\n  status        Show the status of the rollout\n  undo          Undo a previous rollout\n\nUsage:\n  kubectl rollout SUBCOMMAND [options]\n\nUse \"kubectl rollout <command> --help\" for more information about a given command.\nUse \"kubectl options\" for a list of global command-line options (applies to all commands).");
+        world.say(HELP);
         return Step::Done(1);
     };
+    let all = args.words.join(" ");
     let mut args = args.clone();
     args.words = rest.to_vec();
     args.path = format!("kubectl rollout {sub}");
@@ -36,7 +74,7 @@ pub fn run(world: &mut World<'_>, args: &Args) -> Step {
         "resume" => |world, args, item, deployment| pause(world, args, item, deployment, false),
         _ => {
             return world
-                .fail(&format!("error: unknown command {sub:?}\nSee 'kubectl rollout -h' for help and examples"));
+                .fail(&format!("error: unknown command {all:?}\nSee 'kubectl rollout -h' for help and examples"));
         }
     };
     if args.words.is_empty() {

@@ -1,6 +1,8 @@
 //! Containers and their probes on Kubernetes' timetable. Bounds are sums of the constants of SPEC sections 3.1 to 3.4 and of
 //! what this simulation adds (named below); none comes from an earlier run.
 
+mod config_maps;
+
 use cluster::Timeline;
 use kube_api::{ConditionStatus, ContainerState, ContainerStatus, EndpointSlice, Pod, PodPhase};
 use lab_base::Time;
