@@ -58,11 +58,11 @@ fn Hero() -> impl IntoView {
     }
 }
 
-/// What is done, what is next.
+/// What is done, what is next: a lesson that was begun comes before the next fresh one.
 fn course() {
     let Ok(links) = dom::document().query_selector_all("[data-course-lesson]") else { return };
     let mut done = 0;
-    let mut next: Option<Element> = None;
+    let (mut begun, mut fresh): (Option<Element>, Option<Element>) = (None, None);
     for i in 0..links.length() {
         let Some(item) = links.get(i).and_then(|n| n.dyn_into::<Element>().ok()) else { continue };
         let id = item.get_attribute("data-course-lesson").unwrap_or_default();
@@ -73,14 +73,17 @@ fn course() {
             if let Ok(Some(state)) = item.query_selector("[data-state]") {
                 state.set_text_content(Some(&t("course-done")));
             }
-        } else if next.is_none() {
-            let _ = item.class_list().add_1("is-now");
-            let begun = progress != Progress::default();
-            if let (true, Ok(Some(link))) = (begun, item.query_selector("a")) {
-                go_on(&link.unchecked_into());
-            }
-            next = Some(item);
+        } else if progress != Progress::default() {
+            begun.get_or_insert(item);
+        } else {
+            fresh.get_or_insert(item);
         }
+    }
+    if let Some(Ok(Some(link))) = begun.as_ref().map(|item| item.query_selector("a")) {
+        go_on(&link.unchecked_into());
+    }
+    if let Some(next) = begun.or(fresh) {
+        let _ = next.class_list().add_1("is-now");
     }
     if let Some(place) = place("course-count") {
         let of = links.length().to_string();
