@@ -63,3 +63,14 @@ pub fn add(parent: &web_sys::Element, tag: &str, class: &str, text: &str) -> web
     let _ = parent.append_child(&element);
     element
 }
+
+/// Adds an SVG element with attributes to another one.
+pub fn add_svg(parent: &web_sys::Element, tag: &str, attributes: &[(&str, &str)]) -> web_sys::Element {
+    let made = document().create_element_ns(Some("http://www.w3.org/2000/svg"), tag);
+    let element = made.unwrap_or_else(|_| parent.clone());
+    for (name, value) in attributes {
+        let _ = element.set_attribute(name, value);
+    }
+    let _ = parent.append_child(&element);
+    element
+}

@@ -9,8 +9,8 @@ const dist = process.argv[2] ?? join(import.meta.dirname, "../dist");
 const names = readdirSync(dist);
 const vendor = existsSync(join(dist, "vendor")) ? readdirSync(join(dist, "vendor")).map((name) => `vendor/${name}`) : [];
 const budgets = [
-  ["site wasm", 200, 343, names.filter((name) => /^site.*\.wasm$/.test(name))],
-  ["engine wasm", 300, 700, names.filter((name) => name === "engine_bg.wasm")],
+  ["site wasm", 200, 358, names.filter((name) => /^site.*\.wasm$/.test(name))],
+  ["engine wasm", 300, 712, names.filter((name) => name === "engine_bg.wasm")],
   ["first JS and CSS", 60, 60, names.filter((name) => /\.(js|css)$/.test(name))],
   ["editor and terminal (lazy)", 250, 250, vendor],
 ];

@@ -5,6 +5,7 @@
 
 mod client;
 pub mod clock;
+mod failover;
 mod help;
 mod hooks;
 mod pump;

@@ -1,6 +1,6 @@
 //! The bench: tabs, and what they show. Wide: under the stage. On a phone: the tabs lie at the bottom, the text is one of them.
 
-use super::{Pane, Session, events::Events, icon, rules::Rules, why::Why};
+use super::{Pane, Session, events::Events, failover::Failover, icon, rules::Rules, why::Why};
 use crate::i18n::{t, tf, tn};
 use crate::lab::Question;
 use crate::{dom, lab};
@@ -11,11 +11,12 @@ use wasm_bindgen::JsCast;
 /// Where the page has one column.
 pub const PHONE: &str = "(max-width: 760px)";
 
-const TABS: [(Pane, &str); 6] = [
+const TABS: [(Pane, &str); 7] = [
     (Pane::Lesson, "lesson"),
     (Pane::Yaml, "yaml"),
     (Pane::Rules, "rules"),
     (Pane::Why, "why"),
+    (Pane::Failover, "failover"),
     (Pane::Metrics, "metrics"),
     (Pane::Events, "events"),
 ];
@@ -76,6 +77,9 @@ pub fn Bench(session: Session) -> impl IntoView {
                 </Panel>
                 <Panel pane=Pane::Why name="why" shown>
                     {move || was(Pane::Why).then(|| view! { <Why session shown/> })}
+                </Panel>
+                <Panel pane=Pane::Failover name="failover" shown>
+                    {move || was(Pane::Failover).then(|| view! { <Failover session shown/> })}
                 </Panel>
                 <Panel pane=Pane::Metrics name="metrics" shown>
                     {move || was(Pane::Metrics).then(|| view! { <div class="pane-metrics scrolls"><crate::chart::Charts lab=session.lab/></div> })}

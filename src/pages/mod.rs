@@ -3,6 +3,7 @@
 
 mod bench;
 mod events;
+mod failover;
 mod files;
 mod home;
 mod keys;

@@ -22,6 +22,8 @@ pub enum Pane {
     Rules,
     /// Why something happened.
     Why,
+    /// What failures took away, and when it was back.
+    Failover,
     /// Charts.
     Metrics,
     /// What happened.
